@@ -1,0 +1,134 @@
+/* The kernels and their numeric contracts: one table of function pointers for each tier of
+ * processor. The drivers on top of it (gemm.h, conv.h) are the same for all tiers; a tier says how
+ * large its tiles are and how its panels are laid out, and computes tiles and rows.
+ *
+ * Floats. A result is a chain of additions over k in ascending order, started from the bias (or
+ * zero): it depends neither on the number of threads nor on where blocks end. The x86 tiers use
+ * fused multiply-add and agree with one another bit by bit; the scalar tier rounds twice.
+ *
+ * Integers. Activations are unsigned bytes and weights signed bytes by the time they reach a tile:
+ * packing flips the top bit of what is stored the other way round, which moves the zero point by
+ * 128 and changes nothing else. Accumulators are int32 and exact, modulo 2^32. All tiers agree bit
+ * by bit with
+ *
+ *   acc  = sum_k x[k] * w[k] + add[c] - w_zero[c] * x_sum
+ *   u8, i8:  clamp(zero + rint((float)acc * mul[c]), lo, hi)      rint: half to even
+ *   f32:     (float)acc * mul[c] + bias[c]                        two roundings
+ *   i32:     acc */
+#ifndef NRW_KERNELS_KERNELS_H
+#define NRW_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cpu.h"
+
+/* The largest tile of any tier, for buffers on the stack. */
+#define NRW_MAX_TILE_ROWS 16
+#define NRW_MAX_TILE_COLS 64
+
+/* What kernels may read behind the last element of a row of input, in elements: packed panels end
+ * where they end, but rows of images are read in whole vectors. */
+#define NRW_ROW_SLACK 64
+
+/* One tile of a float matrix product: c[i][j] = sum_k a[k][i] * b[k][j]. */
+typedef struct nrw_f32_tile {
+    const float *a; /* [k][rows] */
+    const float *b; /* [k][f32_cols] */
+    int64_t k;
+    float *c;
+    int64_t ldc;
+    int rows, cols;        /* 1 … f32_rows, 1 … f32_cols */
+    bool resume;           /* go on from c, the sum of earlier k; the biases are in it already */
+    const float *row_bias; /* [rows], or NULL */
+    const float *col_bias; /* [cols], or NULL */
+    float lo, hi;          /* applied when the tile is stored; -INFINITY and INFINITY: nothing */
+} nrw_f32_tile;
+
+/* Rows of a filter that slides over one plane: y[r][j] = bias + sum_t w[t] * x[t][r][j]. */
+typedef struct nrw_f32_taps {
+    const float *const *x; /* [taps], each at its own offset in the plane */
+    int64_t x_stride;      /* from one r to the next, elements */
+    const float *w;        /* [taps] */
+    int taps;
+    float *y;
+    int64_t y_stride, rows, cols;
+    float bias, lo, hi;
+} nrw_f32_taps;
+
+typedef enum nrw_i8_out { NRW_OUT_U8, NRW_OUT_I8, NRW_OUT_I32, NRW_OUT_F32 } nrw_i8_out;
+
+/* How accumulators become results. Channels run along the rows of tiles (convolutions: weights are
+ * the left matrix) or along their columns (matrix products: weights are the right one). */
+typedef struct nrw_i8_epilogue {
+    nrw_i8_out out;
+    bool channel_rows;
+    const int32_t *add;    /* [channels] bias - x_zero * sum w + K * x_zero * w_zero */
+    const float *mul;      /* [channels]; unused for i32 */
+    const float *bias;     /* [channels] for f32, or NULL */
+    const int32_t *w_zero; /* [channels]; NULL: all 0 */
+    const int32_t *x_sum;  /* sums of x over k for each index of the other axis; with w_zero only */
+    int32_t zero, lo, hi;  /* u8, i8: zero point and range of the output */
+} nrw_i8_epilogue;
+
+/* One tile of an integer matrix product. Panels hold groups of i8_group values of k side by side,
+ * the last group filled up with zeros on the side of the weights. */
+typedef struct nrw_i8_tile {
+    const void *a; /* [groups][rows][i8_group], elements of i8_bytes bytes */
+    const void *b; /* [groups][i8_cols][i8_group] */
+    int64_t groups;
+    void *c; /* of the epilogue's type */
+    int64_t ldc;
+    int rows, cols;
+    bool a_signed;      /* a holds the weights and b the activations, or the other way round */
+    int64_t row0, col0; /* of this tile in the whole, to find channels and sums */
+    const nrw_i8_epilogue *epilogue;
+} nrw_i8_tile;
+
+/* As nrw_f32_taps, over interleaved rows: x[t][r] holds i8_group values for each column. */
+typedef struct nrw_i8_taps {
+    const void *const *x; /* [taps] */
+    int64_t x_stride;     /* bytes */
+    const void *w;        /* [taps][i8_group] signed, elements of i8_bytes bytes */
+    int taps;
+    void *y;
+    int64_t y_stride, rows, cols;
+    int64_t channel;
+    int64_t sum0; /* index of y[0][0] in x_sum; rows of sums lie y_stride apart */
+    const nrw_i8_epilogue *epilogue;
+} nrw_i8_taps;
+
+typedef struct nrw_kernels {
+    const char *tier;
+    int f32_rows, f32_cols;
+    void (*f32_tile)(const nrw_f32_tile *t);
+    void (*f32_taps)(const nrw_f32_taps *t);
+
+    int i8_rows, i8_cols;
+    int i8_group; /* values of k that lie side by side in a panel */
+    int i8_bytes; /* of one element in a panel: 1, or 2 where bytes are widened */
+    void (*i8_tile)(const nrw_i8_tile *t);
+    void (*i8_taps)(const nrw_i8_taps *t);
+    /* dst[j][g] = rows[g][j] ^ flip for j in [0, n), widened as signed or unsigned. Writes up to 31
+     * columns more and reads as many. */
+    void (*i8_interleave)(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
+                          bool is_signed);
+} nrw_kernels;
+
+/* The best table that this processor (as capped) can run; never NULL. */
+const nrw_kernels *nrw_kernels_get(const nrw_cpu *cpu);
+
+/* The tiers' entries; each lies in a library built with its own flags, so only ask for them by way
+ * of nrw_kernels_get. */
+extern const nrw_kernels nrw_kernels_scalar;
+#if defined(__x86_64__)
+extern const nrw_kernels nrw_kernels_avx2;
+void nrw_f32_tile_avx2(const nrw_f32_tile *t);
+void nrw_f32_taps_avx2(const nrw_f32_taps *t);
+void nrw_f32_tile_avx512(const nrw_f32_tile *t);
+void nrw_f32_taps_avx512(const nrw_f32_taps *t);
+extern const nrw_kernels nrw_kernels_avx512vnni;
+#endif
+
+#endif

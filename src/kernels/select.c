@@ -1,0 +1,17 @@
+/* From a processor to its table. */
+#include "kernels/kernels.h"
+
+const nrw_kernels *nrw_kernels_get(const nrw_cpu *cpu) {
+    switch (cpu->tier) {
+#if defined(__x86_64__)
+    case NRW_TIER_AMX:
+    case NRW_TIER_AVX512VNNI:
+        return &nrw_kernels_avx512vnni;
+    case NRW_TIER_AVXVNNI:
+    case NRW_TIER_AVX2:
+        return &nrw_kernels_avx2;
+#endif
+    default:
+        return &nrw_kernels_scalar;
+    }
+}

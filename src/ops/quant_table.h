@@ -1,0 +1,22 @@
+/* Integer kernels that all element-wise operators share: what the float operator computes between
+ * dequantizing and quantizing, to the bit, for per-tensor parameters. */
+#ifndef NRW_OPS_QUANT_TABLE_H
+#define NRW_OPS_QUANT_TABLE_H
+
+#include "ops/rows.h"
+
+/* For functions of one tensor (further inputs are plain parameters, as Clip's bounds): 8-bit in and
+ * out, by a table of 256 results of the operator's own reference kernel. */
+nrw_status nrw_table_integer(nrw_eval *e) NRW_MUST_CHECK;
+bool nrw_table_integer_ok(const nrw_node *n);
+
+/* For functions of two tensors: 8- or 16-bit in and out, in float:
+ * q = clamp(rint(f(sa (qa - za), sb (qb - zb)) / sy) + zy), f being the float row function. */
+nrw_status nrw_integer_pair(nrw_eval *e, nrw_row_fn f32_row, const void *arg) NRW_MUST_CHECK;
+bool nrw_integer_pair_ok(const nrw_node *n);
+
+/* n elements between float and an integer type of at most 16 bits, one scale and zero point. */
+void nrw_dequantize_row(nrw_dtype t, const void *q, float scale, int32_t zero, float *x, int64_t n);
+void nrw_quantize_row(nrw_dtype t, const float *x, float scale, int32_t zero, void *q, int64_t n);
+
+#endif

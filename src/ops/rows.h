@@ -1,0 +1,20 @@
+/* What the row templates (row1_tmpl.h, row2_tmpl.h) and the files that fill them share. */
+#ifndef NRW_OPS_ROWS_H
+#define NRW_OPS_ROWS_H
+
+#include "ops/broadcast.h"
+#include "ops/vmath.h"
+
+#define NRW_CAT_(a, b) a##b
+#define NRW_CAT(a, b)  NRW_CAT_(a, b)
+
+/* Initializers of an nrw_rows from functions named after their type: abs_f32, abs_i8, … */
+#define NRW_REAL_ROWS(f) .by[NRW_F32] = f##_f32, .by[NRW_F64] = f##_f64
+#define NRW_SINT_ROWS(f)                                                                           \
+    .by[NRW_I8] = f##_i8, .by[NRW_I16] = f##_i16, .by[NRW_I32] = f##_i32, .by[NRW_I64] = f##_i64
+#define NRW_UINT_ROWS(f)                                                                           \
+    .by[NRW_U8] = f##_u8, .by[NRW_U16] = f##_u16, .by[NRW_U32] = f##_u32, .by[NRW_U64] = f##_u64
+#define NRW_INT_ROWS(f)     NRW_SINT_ROWS(f), NRW_UINT_ROWS(f)
+#define NRW_NUMERIC_ROWS(f) NRW_REAL_ROWS(f), NRW_INT_ROWS(f)
+
+#endif

@@ -1,0 +1,60 @@
+#include "passes/match.h"
+
+#include <string.h>
+
+bool nrw_is(const nrw_node *n, const char *type) {
+    return n != NULL && n->op != NULL && n->domain[0] == 0 && strcmp(n->type, type) == 0;
+}
+
+bool nrw_is_const(const nrw_value *v) {
+    return v != NULL && v->data != NULL && !v->is_input;
+}
+
+const float *nrw_const_floats(const nrw_value *v, int64_t *n) {
+    if (!nrw_is_const(v) || v->quant != NULL || v->data->dtype != NRW_F32) return NULL;
+    *n = nrw_tensor_count(v->data);
+    return v->data->data;
+}
+
+bool nrw_const_scalar(const nrw_value *v, float *x) {
+    int64_t n;
+    const float *p = nrw_const_floats(v, &n);
+    if (p == NULL || n != 1) return false;
+    *x = p[0];
+    return true;
+}
+
+bool nrw_const_ints(const nrw_value *v, int64_t *x, int max, int *n) {
+    return nrw_is_const(v) && v->quant == NULL &&
+           nrw_tensor_ints(v->data, x, max, n, NULL) == NRW_OK;
+}
+
+nrw_node *nrw_made_by(const nrw_value *v, const char *type) {
+    if (v == NULL || !nrw_is(v->producer, type) || nrw_value_only_use(v) == NULL) return NULL;
+    return v->producer;
+}
+
+nrw_status nrw_each_graph(nrw_graph *g, nrw_graph_fn fn, void *user, nrw_error *err) {
+    NRW_TRY(fn(g, user, err));
+    for (nrw_node *n = g->first; n != NULL; n = n->next) {
+        for (int i = 0; i < n->n_attrs; i++) {
+            const nrw_attr *a = &n->attrs[i];
+            if (a->type == NRW_ATTR_GRAPH) NRW_TRY(nrw_each_graph(a->graph, fn, user, err));
+            if (a->type != NRW_ATTR_GRAPHS) continue;
+            for (int64_t k = 0; k < a->n; k++) {
+                NRW_TRY(nrw_each_graph(a->graphs[k], fn, user, err));
+            }
+        }
+    }
+    return NRW_OK;
+}
+
+nrw_value *nrw_new_floats(nrw_graph *g, const char *like, int rank, const int64_t *dims,
+                          float **elements) {
+    nrw_arena *arena = &g->model->arena;
+    nrw_tensor t;
+    if (nrw_tensor_new(arena, NRW_F32, rank, dims, &t, NULL) != NRW_OK) return NULL;
+    *elements = t.data;
+    const char *name = nrw_model_made_up_name(g->model, like);
+    return name != NULL ? nrw_const_new(g, name, &t) : NULL;
+}

@@ -1,0 +1,32 @@
+/* Small questions that passes ask. */
+#ifndef NRW_PASSES_MATCH_H
+#define NRW_PASSES_MATCH_H
+
+#include "ir/graph.h"
+#include "ops/op.h"
+
+/* n is this operator of ONNX's own domain; n may be NULL. */
+bool nrw_is(const nrw_node *n, const char *type);
+static inline nrw_value *nrw_input(const nrw_node *n, int i) {
+    return i < n->n_inputs ? n->inputs[i] : NULL;
+}
+/* A constant that nobody can override. */
+bool nrw_is_const(const nrw_value *v);
+/* Its elements if it is a plain float32 constant, else NULL. */
+const float *nrw_const_floats(const nrw_value *v, int64_t *n);
+/* A plain float32 constant of one element. */
+bool nrw_const_scalar(const nrw_value *v, float *x);
+/* A constant of at most max integers. */
+bool nrw_const_ints(const nrw_value *v, int64_t *x, int max, int *n);
+/* The node that makes v if it is of this type and v has no other use than the one given. */
+nrw_node *nrw_made_by(const nrw_value *v, const char *type);
+
+/* Calls fn for every graph of the model: the main one, then the bodies of its nodes, and so on. */
+typedef nrw_status (*nrw_graph_fn)(nrw_graph *g, void *user, nrw_error *err);
+nrw_status nrw_each_graph(nrw_graph *g, nrw_graph_fn fn, void *user, nrw_error *err) NRW_MUST_CHECK;
+
+/* A new float32 constant; the elements lie in the model's arena, to be filled in. */
+nrw_value *nrw_new_floats(nrw_graph *g, const char *like, int rank, const int64_t *dims,
+                          float **elements);
+
+#endif

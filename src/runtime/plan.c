@@ -1,0 +1,138 @@
+/* Making plans: which kernel runs each node. */
+#include "runtime/plan.h"
+
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "kernels/kernels.h"
+#include "ops/eval.h"
+#include "passes/pass.h"
+
+const nrw_plan_graph *nrw_plan_find(const nrw_plan *p, const nrw_graph *g) {
+    const nrw_plan_graph *pg = p->graphs;
+    while (pg != NULL && pg->graph != g) pg = pg->next;
+    return pg;
+}
+
+/* Constants that a simulated step reads are dequantized once, here. */
+static nrw_status widen_constants(nrw_plan *p, nrw_step *step, nrw_error *err) {
+    const nrw_node *n = step->node;
+    const nrw_tensor **consts = NULL;
+    for (int i = 0; i < n->n_inputs; i++) {
+        const nrw_value *v = n->inputs[i];
+        if (v == NULL || v->data == NULL || v->quant == NULL) continue;
+        if (consts == NULL) {
+            consts = nrw_arena_calloc(&p->arena, (size_t)n->n_inputs, sizeof *consts);
+            if (consts == NULL) NRW_OOM(err);
+        }
+        nrw_tensor *wide = nrw_arena_calloc(&p->arena, 1, sizeof *wide);
+        if (wide == NULL) NRW_OOM(err);
+        NRW_TRY(nrw_tensor_new(&p->arena, NRW_F32, v->data->rank, v->data->dims, wide, err));
+        NRW_TRY(nrw_dequantize(v->data, wide->data, err));
+        consts[i] = wide;
+    }
+    step->consts = consts;
+    return NRW_OK;
+}
+
+static bool is_alias(const nrw_node *n) {
+    if (!n->op->alias || n->n_outputs < 1 || n->outputs[0] == NULL || n->inputs[0] == NULL)
+        return false;
+    for (int i = 1; i < n->n_outputs; i++) {
+        if (n->outputs[i] != NULL) return false;
+    }
+    return nrw_quant_equal(n->inputs[0]->quant, n->outputs[0]->quant) &&
+           n->inputs[0]->type.kind == NRW_TENSOR && n->inputs[0]->data == NULL;
+}
+
+static nrw_status choose(nrw_plan *p, const nrw_node *n, nrw_step *step, nrw_error *err) {
+    step->node = n;
+    step->kernel = "reference";
+    if (n->op == NULL)
+        NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
+                 "operator %s%s%s is not supported, so the model cannot run", n->domain,
+                 n->domain[0] != 0 ? "::" : "", n->type);
+    if (is_alias(n)) {
+        step->mode = NRW_STEP_ALIAS;
+        step->kernel = "alias";
+        return NRW_OK;
+    }
+    bool annotated = nrw_eval_is_annotated(n), integers = annotated && !p->options.simulate;
+    nrw_plan_node hook = {p->context, p->kernels, n, &p->arena, integers, err};
+    nrw_step_choice choice = {0};
+    if (n->op->plan != NULL) NRW_TRY(n->op->plan(&hook, &choice));
+    if (choice.run == NULL && integers && nrw_eval_takes_integers(n)) {
+        bool moves = n->op->integer == NULL || n->op->integer_ok == NULL || !n->op->integer_ok(n);
+        choice.run = moves ? n->op->reference : n->op->integer;
+        choice.kernel = moves ? "reference on integers" : "integer reference";
+        choice.takes_quantized = true;
+    }
+    step->run = choice.run != NULL ? choice.run : n->op->reference;
+    step->state = choice.state;
+    if (choice.kernel != NULL) step->kernel = choice.kernel;
+    if (!annotated || (choice.run != NULL && choice.takes_quantized)) return NRW_OK;
+    step->mode = NRW_STEP_SIMULATED;
+    return widen_constants(p, step, err);
+}
+
+static nrw_status plan_graph(nrw_plan *p, const nrw_graph *g, nrw_plan_graph ***tail,
+                             nrw_error *err);
+
+static nrw_status plan_bodies(nrw_plan *p, nrw_step *step, nrw_plan_graph ***tail, nrw_error *err) {
+    for (int i = 0; i < step->node->n_attrs; i++) {
+        const nrw_attr *a = &step->node->attrs[i];
+        if (a->type != NRW_ATTR_GRAPH && a->type != NRW_ATTR_GRAPHS) continue;
+        step->has_body = true;
+        int64_t count = a->type == NRW_ATTR_GRAPH ? 1 : a->n;
+        for (int64_t k = 0; k < count; k++) {
+            const nrw_graph *body = a->type == NRW_ATTR_GRAPH ? a->graph : a->graphs[k];
+            NRW_TRY(plan_graph(p, body, tail, err));
+        }
+    }
+    return NRW_OK;
+}
+
+static nrw_status plan_graph(nrw_plan *p, const nrw_graph *g, nrw_plan_graph ***tail,
+                             nrw_error *err) {
+    nrw_plan_graph *pg = nrw_arena_calloc(&p->arena, 1, sizeof *pg);
+    if (pg == NULL) NRW_OOM(err);
+    pg->graph = g;
+    pg->steps = nrw_arena_calloc(&p->arena, (size_t)g->n_nodes + 1, sizeof *pg->steps);
+    if (pg->steps == NULL) NRW_OOM(err);
+    **tail = pg;
+    *tail = &pg->next;
+    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
+        nrw_step *step = &pg->steps[pg->n_steps++];
+        NRW_TRY_CTX(err, choose(p, n, step, err), "node '%s' (%s)", n->name, n->type);
+        NRW_TRY(plan_bodies(p, step, tail, err));
+    }
+    return NRW_OK;
+}
+
+nrw_status nrw_plan_create(const nrw_model *m, const nrw_plan_options *options, nrw_plan **out,
+                           nrw_error *err) {
+    const nrw_allocator *a = &m->context->memory.allocator;
+    nrw_plan *p = nrw_mem_alloc(a, sizeof *p);
+    if (p == NULL) NRW_OOM(err);
+    *p = (nrw_plan){.context = m->context, .kernels = nrw_kernels_get(&m->context->cpu)};
+    if (options != NULL) p->options = *options;
+    nrw_arena_init(&p->arena, a);
+    nrw_plan_graph **tail = &p->graphs;
+    nrw_status s = nrw_model_clone(m, &p->model, err);
+    if (s == NRW_OK && !p->options.keep_values)
+        s = nrw_run_pipeline(p->model, NRW_PIPELINE_RUN, NULL, err);
+    if (s == NRW_OK) s = plan_graph(p, p->model->graph, &tail, err);
+    nrw_model_forget_pages(m); /* most weights were packed into other memory */
+    if (s == NRW_OK)
+        *out = p;
+    else
+        nrw_plan_destroy(p);
+    return s;
+}
+
+void nrw_plan_destroy(nrw_plan *p) {
+    if (p == NULL) return;
+    nrw_model_destroy(p->model);
+    nrw_arena_free(&p->arena);
+    nrw_mem_free(&p->context->memory.allocator, p, sizeof *p);
+}

@@ -1,0 +1,524 @@
+/* Holds every tier of kernels to plain loops: random shapes with ragged ends, extreme values, all
+ * combinations of zero points and epilogues, with memory that ends at a page that may not be
+ * touched. Integer results must be equal, floats close. `--bench` prints GMAC/s of each tier. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/rng.h"
+#include "kernels/conv.h"
+#include "kernels/gemm.h"
+
+static nrw_rng rng;
+static int failures, checks;
+
+static int64_t between(int64_t lo, int64_t hi) {
+    return lo + (int64_t)nrw_rng_below(&rng, (uint64_t)(hi - lo + 1));
+}
+
+/* Memory that ends right before a page without access. */
+typedef struct guarded {
+    char *map;
+    size_t mapped;
+    void *p;
+} guarded;
+
+static guarded guard(size_t bytes, size_t align) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t inside = (bytes + page - 1) / page * page + page;
+    guarded g = {.mapped = inside + page};
+    g.map = mmap(NULL, g.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (g.map == MAP_FAILED || mprotect(g.map + inside, page, PROT_NONE) != 0) {
+        perror("mmap");
+        exit(2);
+    }
+    size_t start = inside - bytes;
+    g.p = g.map + start / align * align;
+    return g;
+}
+
+static void unguard(guarded *g) {
+    munmap(g->map, g->mapped);
+}
+
+static void fill_bytes(uint8_t *p, int64_t n, int style) {
+    for (int64_t i = 0; i < n; i++) {
+        if (style == 0)
+            p[i] = (uint8_t)nrw_rng_u64(&rng);
+        else
+            p[i] = (nrw_rng_u64(&rng) & 1) != 0 ? 255 : (style == 1 ? 0 : 128);
+    }
+}
+
+static void fill_floats(float *p, int64_t n) {
+    for (int64_t i = 0; i < n; i++) p[i] = (float)nrw_rng_normal(&rng);
+}
+
+/* A problem: convolutions, and matrix products as convolutions of one pixel wide images. */
+typedef struct problem {
+    nrw_conv c;
+    int64_t x_size, w_size, y_size, k, m, pixels;
+} problem;
+
+static void measure(problem *p) {
+    nrw_conv *c = &p->c;
+    p->m = c->out_channels / c->groups;
+    p->k = c->in_channels / c->groups * nrw_conv_taps(c);
+    p->pixels = nrw_conv_pixels(c);
+    p->x_size = c->batch * c->in_channels * nrw_conv_in_pixels(c);
+    p->w_size = c->out_channels * p->k;
+    p->y_size = c->batch * c->out_channels * p->pixels;
+}
+
+static problem random_conv(void) {
+    problem p = {0};
+    nrw_conv *c = &p.c;
+    int kind = (int)between(0, 4);
+    c->batch = between(1, 2);
+    c->groups = kind == 0 ? between(1, 3) : 1;
+    c->in_channels = c->groups * between(1, 20);
+    c->out_channels = c->groups * between(1, 40);
+    if (kind == 1) {
+        c->groups = c->in_channels = between(2, 9);
+        c->out_channels = c->groups * between(1, 3);
+    }
+    for (int i = 0; i < 3; i++) {
+        bool flat = i == 0 && between(0, 3) != 0;
+        c->kernel[i] = flat || kind == 2 ? 1 : between(1, i == 0 ? 3 : 6);
+        c->stride[i] = flat || (kind == 2 && between(0, 2) != 0) ? 1 : between(1, 3);
+        c->dilation[i] = between(0, 3) == 0 ? 2 : 1;
+        int64_t extent = (c->kernel[i] - 1) * c->dilation[i] + 1;
+        c->pad[i] = kind == 2 ? 0 : between(0, extent - 1);
+        c->in[i] = flat ? 1 : between(1, i == 2 ? 45 : 12);
+        int64_t after = kind == 2 ? 0 : between(0, extent - 1);
+        while (c->in[i] + c->pad[i] + after < extent) c->in[i]++;
+        c->out[i] = (c->in[i] + c->pad[i] + after - extent) / c->stride[i] + 1;
+    }
+    measure(&p);
+    return p;
+}
+
+/* Calls visit for every pair of input and weight that adds to output y. */
+typedef struct walk {
+    int64_t x, w; /* x < 0: padding */
+} walk;
+
+static walk source(const problem *p, int64_t b, int64_t oc, int64_t pixel, int64_t k) {
+    const nrw_conv *c = &p->c;
+    int64_t per = nrw_conv_taps(c), t = k % per, channel = oc / p->m * (p->k / per) + k / per;
+    int64_t tap[3] = {t / (c->kernel[1] * c->kernel[2]), t / c->kernel[2] % c->kernel[1],
+                      t % c->kernel[2]};
+    int64_t out[3] = {pixel / (c->out[1] * c->out[2]), pixel / c->out[2] % c->out[1],
+                      pixel % c->out[2]};
+    int64_t at = b * c->in_channels + channel;
+    for (int i = 0; i < 3; i++) {
+        int64_t in = out[i] * c->stride[i] - c->pad[i] + tap[i] * c->dilation[i];
+        if (in < 0 || in >= c->in[i]) return (walk){-1, oc * p->k + k};
+        at = at * c->in[i] + in;
+    }
+    return (walk){at, oc * p->k + k};
+}
+
+static void report(const char *what, const nrw_kernels *kn, const problem *p, int64_t at) {
+    const nrw_conv *c = &p->c;
+    failures++;
+    if (failures > 10) return;
+    printf("FAILED %s %s at %lld: batch %lld groups %lld channels %lld -> %lld", kn->tier, what,
+           (long long)at, (long long)c->batch, (long long)c->groups, (long long)c->in_channels,
+           (long long)c->out_channels);
+    for (int i = 0; i < 3; i++) {
+        printf(" [%lld k%lld s%lld d%lld p%lld]", (long long)c->in[i], (long long)c->kernel[i],
+               (long long)c->stride[i], (long long)c->dilation[i], (long long)c->pad[i]);
+    }
+    printf("\n");
+}
+
+static nrw_arena arena;
+
+static void check_conv_f32(const nrw_kernels *kn, const problem *p) {
+    guarded x = guard((size_t)p->x_size * 4, 4), w = guard((size_t)p->w_size * 4, 4),
+            y = guard((size_t)p->y_size * 4, 4);
+    size_t bytes = 0;
+    float bias[256], lo = between(0, 1) ? 0 : -INFINITY;
+    fill_floats(x.p, p->x_size);
+    fill_floats(w.p, p->w_size);
+    fill_floats(bias, 256);
+    const float *b = between(0, 2) != 0 ? bias : NULL;
+    bool fits = nrw_conv_f32_weight_bytes(kn, &p->c, &bytes);
+    guarded packed = guard(fits ? bytes : 0, 4);
+    nrw_conv_f32_pack(kn, &p->c, w.p, packed.p);
+    nrw_conv_call call = {kn, NULL, &arena, NULL};
+    nrw_status s = nrw_conv_f32(&call, &p->c, x.p, packed.p, b, lo, INFINITY, y.p);
+    int64_t bad = s == NRW_OK ? -1 : 0;
+    for (int64_t i = 0; i < p->y_size && bad < 0; i++) {
+        int64_t oc = i / p->pixels % p->c.out_channels;
+        double sum = b != NULL ? b[oc] : 0, size = fabs(sum);
+        for (int64_t k = 0; k < p->k; k++) {
+            walk at = source(p, i / p->pixels / p->c.out_channels, oc, i % p->pixels, k);
+            if (at.x < 0) continue;
+            double v = (double)((float *)x.p)[at.x] * ((float *)w.p)[at.w];
+            sum += v;
+            size += fabs(v);
+        }
+        if (sum < lo) sum = lo;
+        if (!(fabs(sum - ((float *)y.p)[i]) <= 1e-6 * size + 1e-6)) bad = i;
+    }
+    checks++;
+    if (bad >= 0) report("conv f32", kn, p, bad);
+    unguard(&x), unguard(&w), unguard(&y), unguard(&packed);
+    nrw_arena_free(&arena);
+}
+
+/* The integer problem's parameters. Zero points are those of the bytes as stored. */
+typedef struct integers {
+    nrw_i8_out out;
+    bool x_signed, w_signed;
+    int32_t x_zero, w_zero[256], bias[256], add[256], y_zero, lo, hi, canon[256];
+    float mul[256], fbias[256];
+    bool with_w_zero, with_fbias;
+} integers;
+
+static void random_integers(integers *q, int64_t channels) {
+    q->out = (nrw_i8_out)between(0, 3);
+    q->x_signed = between(0, 1);
+    q->w_signed = between(0, 1);
+    q->x_zero = (int32_t)between(0, 255) - (q->x_signed ? 128 : 0);
+    q->with_w_zero = !q->w_signed || between(0, 1);
+    q->with_fbias = between(0, 1);
+    int32_t low = q->out == NRW_OUT_I8 ? -128 : 0;
+    q->y_zero = low + (int32_t)between(0, 255);
+    q->lo = low + (between(0, 1) ? 0 : (int32_t)between(0, 100));
+    q->hi = low + (between(0, 1) ? 255 : (int32_t)between(100, 255));
+    for (int64_t i = 0; i < channels; i++) {
+        q->w_zero[i] = q->w_signed ? 0 : 128;
+        if (q->with_w_zero) q->w_zero[i] = (int32_t)between(0, 255) - (q->w_signed ? 128 : 0);
+        q->bias[i] = (int32_t)between(-100000, 100000);
+        q->mul[i] = (float)exp(nrw_rng_uniform(&rng) * 16 - 14);
+        q->fbias[i] = (float)nrw_rng_normal(&rng);
+    }
+    if (between(0, 3) == 0) q->mul[0] = 1e6f; /* far out of range: must saturate */
+}
+
+static bool integers_equal(const integers *q, int64_t acc, int64_t c, const void *y, int64_t i) {
+    int32_t v = (int32_t)(uint32_t)acc;
+    if (q->out == NRW_OUT_I32) return ((const int32_t *)y)[i] == v;
+    float f = (float)v * q->mul[c];
+    if (q->out == NRW_OUT_F32) {
+        if (q->with_fbias) f += q->fbias[c];
+        return ((const float *)y)[i] == f;
+    }
+    double r = rint((double)f) + q->y_zero;
+    r = r < q->lo ? q->lo : r > q->hi ? q->hi : r;
+    return q->out == NRW_OUT_I8 ? ((const int8_t *)y)[i] == (int)r
+                                : ((const uint8_t *)y)[i] == (int)r;
+}
+
+static int value(const void *p, int64_t i, bool is_signed) {
+    return is_signed ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
+}
+
+/* Folds zero points into the epilogue; sums: of the weights as packed. */
+static nrw_i8_epilogue make_epilogue(integers *q, int64_t channels, int64_t k,
+                                     const int32_t *sums) {
+    int32_t x_zero = q->x_zero + (q->x_signed ? 128 : 0);
+    for (int64_t i = 0; i < channels; i++) {
+        q->canon[i] = q->w_zero[i] - (q->w_signed ? 0 : 128);
+        q->add[i] = (int32_t)((uint32_t)q->bias[i] - (uint32_t)x_zero * (uint32_t)sums[i] +
+                              (uint32_t)k * (uint32_t)x_zero * (uint32_t)q->canon[i]);
+    }
+    return (nrw_i8_epilogue){.out = q->out,
+                             .channel_rows = true,
+                             .add = q->add,
+                             .mul = q->mul,
+                             .bias = q->with_fbias ? q->fbias : NULL,
+                             .w_zero = q->with_w_zero ? q->canon : NULL,
+                             .zero = q->y_zero,
+                             .lo = q->lo,
+                             .hi = q->hi};
+}
+
+static int out_size(nrw_i8_out o) {
+    return o == NRW_OUT_I32 || o == NRW_OUT_F32 ? 4 : 1;
+}
+
+static void check_conv_i8(const nrw_kernels *kn, const problem *p) {
+    integers q;
+    int32_t sums[256];
+    size_t bytes = 0;
+    random_integers(&q, p->c.out_channels);
+    guarded x = guard((size_t)p->x_size, 1), w = guard((size_t)p->w_size, 1),
+            y = guard((size_t)(p->y_size * out_size(q.out)), (size_t)out_size(q.out));
+    fill_bytes(x.p, p->x_size, (int)between(0, 2));
+    fill_bytes(w.p, p->w_size, (int)between(0, 2));
+    bool fits = nrw_conv_i8_weight_bytes(kn, &p->c, &bytes);
+    guarded packed = guard(fits ? bytes : 0, 4);
+    nrw_conv_i8_pack(kn, &p->c, w.p, q.w_signed ? 0 : 0x80, packed.p, sums);
+    nrw_i8_epilogue e = make_epilogue(&q, p->c.out_channels, p->k, sums);
+    nrw_conv_call call = {kn, NULL, &arena, NULL};
+    nrw_status s =
+        nrw_conv_i8(&call, &p->c, x.p, (uint8_t)q.x_zero, q.x_signed ? 0x80 : 0, packed.p, &e, y.p);
+    int64_t bad = s == NRW_OK ? -1 : 0;
+    for (int64_t i = 0; i < p->y_size && bad < 0; i++) {
+        int64_t oc = i / p->pixels % p->c.out_channels, acc = q.bias[oc];
+        for (int64_t k = 0; k < p->k; k++) {
+            walk at = source(p, i / p->pixels / p->c.out_channels, oc, i % p->pixels, k);
+            if (at.x < 0) continue;
+            acc += (int64_t)(value(x.p, at.x, q.x_signed) - q.x_zero) *
+                   (value(w.p, at.w, q.w_signed) - q.w_zero[oc]);
+        }
+        if (!integers_equal(&q, acc, oc, y.p, i)) bad = i;
+    }
+    checks++;
+    if (bad >= 0) report("conv i8", kn, p, bad);
+    unguard(&x), unguard(&w), unguard(&y), unguard(&packed);
+    nrw_arena_free(&arena);
+}
+
+/* Matrix products. The problem's fields: m = batch, k = in_channels, n = out_channels. */
+static problem matrix_problem(int64_t m, int64_t k, int64_t n) {
+    problem p = {.c = {.batch = m, .groups = 1, .in_channels = k, .out_channels = n}};
+    for (int i = 0; i < 3; i++) {
+        p.c.in[i] = p.c.out[i] = p.c.kernel[i] = p.c.stride[i] = p.c.dilation[i] = 1;
+    }
+    measure(&p);
+    return p;
+}
+
+static void check_gemm_f32(const nrw_kernels *kn, int64_t m, int64_t k, int64_t n) {
+    problem p = matrix_problem(m, k, n);
+    size_t a_bytes = 0, b_bytes = 0;
+    bool fits = nrw_f32_a_bytes(kn, m, k, &a_bytes) && nrw_f32_b_bytes(kn, k, n, &b_bytes);
+    if (!fits) return;
+    guarded x = guard((size_t)(m * k) * 4, 4), w = guard((size_t)(k * n) * 4, 4),
+            y = guard((size_t)(m * n) * 4, 4), a = guard(a_bytes, 4), b = guard(b_bytes, 4),
+            bias = guard((size_t)n * 4, 4);
+    fill_floats(x.p, m * k);
+    fill_floats(w.p, k * n);
+    fill_floats(bias.p, n);
+    bool turned = between(0, 1), x_turned = between(0, 1);
+    nrw_matrix xm = x_turned ? (nrw_matrix){x.p, 1, m} : (nrw_matrix){x.p, k, 1};
+    nrw_matrix wm = turned ? (nrw_matrix){w.p, 1, k} : (nrw_matrix){w.p, n, 1};
+    nrw_f32_pack_a(kn, NULL, m, k, xm, a.p);
+    nrw_f32_pack_b(kn, NULL, k, n, wm, b.p);
+    nrw_gemm_f32 g = {.kernels = kn,
+                      .m = m,
+                      .n = n,
+                      .k = k,
+                      .a = a.p,
+                      .b = b.p,
+                      .c = y.p,
+                      .ldc = n,
+                      .col_bias = bias.p,
+                      .lo = -INFINITY,
+                      .hi = INFINITY};
+    nrw_f32_gemm(&g);
+    int64_t bad = -1;
+    for (int64_t i = 0; i < m * n && bad < 0; i++) {
+        double sum = ((float *)bias.p)[i % n], size = fabs(sum);
+        for (int64_t j = 0; j < k; j++) {
+            double v = (double)((float *)x.p)[i / n * xm.row + j * xm.col] *
+                       ((float *)w.p)[j * wm.row + i % n * wm.col];
+            sum += v;
+            size += fabs(v);
+        }
+        if (!(fabs(sum - ((float *)y.p)[i]) <= 1e-6 * size + 1e-6)) bad = i;
+    }
+    checks++;
+    if (bad >= 0) report("gemm f32", kn, &p, bad);
+    unguard(&x), unguard(&w), unguard(&y), unguard(&a), unguard(&b), unguard(&bias);
+}
+
+static void check_gemm_i8(const nrw_kernels *kn, int64_t m, int64_t k, int64_t n) {
+    problem p = matrix_problem(m, k, n);
+    integers q;
+    int32_t w_sums[256], x_sums[256];
+    size_t a_bytes = 0, b_bytes = 0;
+    bool fits = nrw_i8_a_bytes(kn, m, k, &a_bytes) && nrw_i8_b_bytes(kn, k, n, &b_bytes);
+    if (!fits) return;
+    random_integers(&q, n);
+    guarded x = guard((size_t)(m * k), 1), w = guard((size_t)(k * n), 1),
+            y = guard((size_t)(m * n * out_size(q.out)), (size_t)out_size(q.out)),
+            a = guard(a_bytes, 4), b = guard(b_bytes, 4);
+    fill_bytes(x.p, m * k, (int)between(0, 2));
+    fill_bytes(w.p, k * n, (int)between(0, 2));
+    bool turned = between(0, 1), x_turned = between(0, 1);
+    nrw_matrix xm = x_turned ? (nrw_matrix){x.p, 1, m} : (nrw_matrix){x.p, k, 1};
+    nrw_matrix wm = turned ? (nrw_matrix){w.p, 1, k} : (nrw_matrix){w.p, n, 1};
+    nrw_byte_rule xr = {q.x_signed ? 0x80 : 0, false}, wr = {q.w_signed ? 0 : 0x80, true};
+    nrw_i8_pack_a(kn, NULL, m, k, xm, xr, a.p, q.with_w_zero ? x_sums : NULL);
+    nrw_i8_pack_b(kn, NULL, k, n, wm, wr, b.p, w_sums);
+    nrw_i8_epilogue e = make_epilogue(&q, n, k, w_sums);
+    e.channel_rows = false;
+    e.x_sum = x_sums;
+    nrw_gemm_i8 g = {.kernels = kn,
+                     .m = m,
+                     .n = n,
+                     .k = k,
+                     .a = a.p,
+                     .b = b.p,
+                     .c = y.p,
+                     .ldc = n,
+                     .epilogue = &e};
+    nrw_i8_gemm(&g);
+    int64_t bad = -1;
+    for (int64_t i = 0; i < m * n && bad < 0; i++) {
+        int64_t c = i % n, acc = q.bias[c];
+        for (int64_t j = 0; j < k; j++) {
+            acc += (int64_t)(value(x.p, i / n * xm.row + j * xm.col, q.x_signed) - q.x_zero) *
+                   (value(w.p, j * wm.row + c * wm.col, q.w_signed) - q.w_zero[c]);
+        }
+        if (!integers_equal(&q, acc, c, y.p, i)) bad = i;
+    }
+    checks++;
+    if (bad >= 0) report("gemm i8", kn, &p, bad);
+    unguard(&x), unguard(&w), unguard(&y), unguard(&a), unguard(&b);
+}
+
+/* Float results of two numbers of threads must be the same bits. */
+static void check_threads(const nrw_kernels *kn) {
+    nrw_pool *pool = NULL;
+    if (nrw_pool_create(nrw_system_allocator(), 2, &pool, NULL) != NRW_OK) exit(2);
+    for (int i = 0; i < 20; i++) {
+        problem p = random_conv();
+        float *x = malloc((size_t)p.x_size * 4), *w = malloc((size_t)p.w_size * 4),
+              *y[2] = {malloc((size_t)p.y_size * 4), malloc((size_t)p.y_size * 4)};
+        float *packed = malloc((size_t)p.w_size * 4);
+        fill_floats(x, p.x_size);
+        fill_floats(w, p.w_size);
+        nrw_conv_f32_pack(kn, &p.c, w, packed);
+        nrw_status s = NRW_OK;
+        for (int t = 0; t < 2; t++) {
+            nrw_conv_call call = {kn, t == 0 ? NULL : pool, &arena, NULL};
+            if (s == NRW_OK) {
+                s = nrw_conv_f32(&call, &p.c, x, packed, NULL, -INFINITY, INFINITY, y[t]);
+            }
+            nrw_arena_free(&arena);
+        }
+        checks++;
+        if (s != NRW_OK || memcmp(y[0], y[1], (size_t)p.y_size * 4) != 0) {
+            report("threads", kn, &p, 0);
+        }
+        free(x), free(w), free(y[0]), free(y[1]), free(packed);
+    }
+    nrw_pool_destroy(pool);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void bench_conv(const nrw_kernels *kn, const char *name, nrw_conv c) {
+    problem p = {.c = c};
+    measure(&p);
+    size_t fb = 0, ib = 0;
+    if (!nrw_conv_f32_weight_bytes(kn, &c, &fb) || !nrw_conv_i8_weight_bytes(kn, &c, &ib)) return;
+    float *x = malloc((size_t)p.x_size * 4), *w = malloc((size_t)p.w_size * 4),
+          *y = malloc((size_t)p.y_size * 4), *mul = malloc((size_t)c.out_channels * 4);
+    int32_t *add = malloc((size_t)c.out_channels * 4);
+    void *packed = aligned_alloc(64, (fb > ib ? fb : ib) / 64 * 64 + 64);
+    fill_floats(x, p.x_size);
+    fill_floats(w, p.w_size);
+    for (int64_t i = 0; i < c.out_channels; i++) mul[i] = 1e-3f;
+    double gmac[2];
+    for (int integer = 0; integer < 2; integer++) {
+        if (integer)
+            nrw_conv_i8_pack(kn, &c, (uint8_t *)w, 0, packed, add);
+        else
+            nrw_conv_f32_pack(kn, &c, w, packed);
+        nrw_i8_epilogue e = {.out = NRW_OUT_U8,
+                             .channel_rows = true,
+                             .add = add,
+                             .mul = mul,
+                             .zero = 0,
+                             .lo = 0,
+                             .hi = 255};
+        nrw_conv_call call = {kn, NULL, &arena, NULL};
+        double best = 1e9, start = now();
+        for (int i = 0; i < 3 || now() - start < 0.1; i++) {
+            double t = now();
+            nrw_status s = integer
+                               ? nrw_conv_i8(&call, &c, (uint8_t *)x, 0, 0, packed, &e, y)
+                               : nrw_conv_f32(&call, &c, x, packed, NULL, -INFINITY, INFINITY, y);
+            t = now() - t;
+            if (s == NRW_OK && t < best) best = t;
+            nrw_arena_free(&arena);
+        }
+        gmac[integer] = (double)p.y_size * (double)p.k / best * 1e-9;
+    }
+    printf("%-11s %-22s f32 %7.1f   i8 %7.1f GMAC/s\n", kn->tier, name, gmac[0], gmac[1]);
+    free(x), free(w), free(y), free(mul), free(add), free(packed);
+}
+
+static nrw_conv square(int64_t in, int64_t out, int64_t groups, int64_t side, int64_t kernel,
+                       int64_t stride) {
+    nrw_conv c = {.batch = 1, .groups = groups, .in_channels = in, .out_channels = out};
+    for (int i = 0; i < 3; i++) {
+        c.kernel[i] = i == 0 ? 1 : kernel;
+        c.stride[i] = i == 0 ? 1 : stride;
+        c.in[i] = i == 0 ? 1 : side;
+        c.pad[i] = (c.kernel[i] - 1) / 2;
+        c.out[i] = (c.in[i] + 2 * c.pad[i] - c.kernel[i]) / c.stride[i] + 1;
+        c.dilation[i] = 1;
+    }
+    return c;
+}
+
+static void bench(const nrw_kernels *kn) {
+    bench_conv(kn, "1x1 1024->1024 32", square(1024, 1024, 1, 32, 1, 1));
+    bench_conv(kn, "3x3 64->64 56", square(64, 64, 1, 56, 3, 1));
+    bench_conv(kn, "3x3 128->128 28", square(128, 128, 1, 28, 3, 1));
+    bench_conv(kn, "3x3 256->256 14", square(256, 256, 1, 14, 3, 1));
+    bench_conv(kn, "3x3 512->512 7", square(512, 512, 1, 7, 3, 1));
+    bench_conv(kn, "7x7/2 3->64 224", square(3, 64, 1, 224, 7, 2));
+    bench_conv(kn, "1x1 16->96 112", square(16, 96, 1, 112, 1, 1));
+    bench_conv(kn, "1x1 96->24 56", square(96, 24, 1, 56, 1, 1));
+    bench_conv(kn, "1x1 384->64 14", square(384, 64, 1, 14, 1, 1));
+    bench_conv(kn, "1x1 960->160 7", square(960, 160, 1, 7, 1, 1));
+    bench_conv(kn, "dw 3x3 144 56", square(144, 144, 144, 56, 3, 1));
+    bench_conv(kn, "dw 3x3/2 144 56", square(144, 144, 144, 56, 3, 2));
+    bench_conv(kn, "dw 3x3 576 14", square(576, 576, 576, 14, 3, 1));
+    bench_conv(kn, "dw 5x5 672 14", square(672, 672, 672, 14, 5, 1));
+    bench_conv(kn, "dw 3x3 960 7", square(960, 960, 960, 7, 3, 1));
+}
+
+static void check(const nrw_kernels *kn, uint64_t seed, int rounds) {
+    nrw_rng_seed(&rng, seed);
+    for (int i = 0; i < rounds; i++) {
+        problem p = random_conv();
+        check_conv_f32(kn, &p);
+        check_conv_i8(kn, &p);
+        int64_t m = between(1, 40), k = between(1, 70), n = between(1, 130);
+        check_gemm_f32(kn, m, i % 8 == 0 ? k * 9 : k, n);
+        check_gemm_i8(kn, m, i % 8 == 0 ? k * 9 : k, n);
+    }
+    check_gemm_i8(kn, 3, 40000, 5); /* unsigned sums leave int32 on the way, results do not */
+    check_threads(kn);
+}
+
+int main(int argc, char **argv) {
+    static const nrw_tier tiers[] = {NRW_TIER_SCALAR, NRW_TIER_AVX2, NRW_TIER_AVX512VNNI};
+    nrw_cpu cpu;
+    if (nrw_cpu_detect(&cpu, NULL, NULL) != NRW_OK) return 2;
+    bool benching = argc > 1 && strcmp(argv[1], "--bench") == 0;
+    const nrw_tier have = cpu.tier;
+    nrw_arena_init(&arena, nrw_system_allocator());
+    nrw_rng_seed(&rng, 1);
+    for (size_t i = 0; i < sizeof tiers / sizeof *tiers; i++) {
+        cpu.tier = tiers[i];
+        if (tiers[i] > have) break;
+        if (benching)
+            bench(nrw_kernels_get(&cpu));
+        else
+            check(nrw_kernels_get(&cpu), 1, 120);
+    }
+    nrw_arena_free(&arena);
+    if (!benching) printf("%d checks, %d failures\n", checks, failures);
+    return failures != 0;
+}
