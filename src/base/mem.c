@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Under AddressSanitizer, arena memory that was not handed out is poisoned, and every allocation is
  * followed by a gap, so that overruns inside a chunk are found as they are on the heap. */
@@ -25,17 +26,28 @@
 #endif
 
 enum { ALIGNMENT = 64, SMALL_ALIGNMENT = 16 };
+
+/* Large blocks are mapped, so that what is freed is given back at once: heaps keep it, or what lies
+ * between the pieces that are left. The sanitizers watch the heap only. */
+enum { LARGE = 256 * 1024, PAGES_OF_THEIR_OWN = ARENA_GUARD == 0 };
 enum { FIRST_CHUNK = 64 * 1024, LAST_CHUNK = 4 * 1024 * 1024 };
 
 static void *system_alloc(void *user, size_t size) {
     size_t rounded;
     if (!nrw_add_size(size, ALIGNMENT - 1, &rounded)) return NULL;
     rounded &= ~(size_t)(ALIGNMENT - 1);
-    return aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
+    if (!PAGES_OF_THEIR_OWN || rounded < LARGE)
+        return aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
+    void *p = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p != MAP_FAILED ? p : NULL;
 }
 
 static void system_free(void *user, void *p, size_t size) {
-    free(p);
+    const size_t rounded = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    if (!PAGES_OF_THEIR_OWN || rounded < LARGE)
+        free(p);
+    else
+        munmap(p, rounded);
 }
 
 const nrw_allocator *nrw_system_allocator(void) {

@@ -16,7 +16,7 @@ typedef struct nrw_allocator {
     void *user;
 } nrw_allocator;
 
-/* The C library's heap. Static storage, immutable. */
+/* The heap, and pages of their own for large blocks. Static storage, immutable. */
 const nrw_allocator *nrw_system_allocator(void);
 
 void *nrw_mem_alloc(const nrw_allocator *a, size_t size);

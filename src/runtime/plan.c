@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
-#include "kernels/kernels.h"
 #include "ops/eval.h"
 #include "passes/pass.h"
+
+enum { FORGET_AFTER = 4 << 20 }; /* bytes of constants */
 
 const nrw_plan_graph *nrw_plan_find(const nrw_plan *p, const nrw_graph *g) {
     const nrw_plan_graph *pg = p->graphs;
@@ -92,8 +93,20 @@ static nrw_status plan_bodies(nrw_plan *p, nrw_step *step, nrw_plan_graph ***tai
     return NRW_OK;
 }
 
+/* Weights are packed into other memory one node after the other, so the file's pages need not stay
+ * until all are done. */
+static void forget_now_and_then(const nrw_plan *p, const nrw_node *n, size_t *read) {
+    for (int i = 0; i < n->n_inputs; i++) {
+        if (nrw_is_const(n->inputs[i])) *read += nrw_tensor_bytes(n->inputs[i]->data);
+    }
+    if (*read < FORGET_AFTER) return;
+    nrw_model_forget_pages(p->model);
+    *read = 0;
+}
+
 static nrw_status plan_graph(nrw_plan *p, const nrw_graph *g, nrw_plan_graph ***tail,
                              nrw_error *err) {
+    size_t read = 0;
     nrw_plan_graph *pg = nrw_arena_calloc(&p->arena, 1, sizeof *pg);
     if (pg == NULL) NRW_OOM(err);
     pg->graph = g;
@@ -105,7 +118,9 @@ static nrw_status plan_graph(nrw_plan *p, const nrw_graph *g, nrw_plan_graph ***
         nrw_step *step = &pg->steps[pg->n_steps++];
         NRW_TRY_CTX(err, choose(p, n, step, err), "node '%s' (%s)", n->name, n->type);
         NRW_TRY(plan_bodies(p, step, tail, err));
+        forget_now_and_then(p, n, &read);
     }
+    nrw_model_forget_pages(p->model);
     return NRW_OK;
 }
 
@@ -122,7 +137,6 @@ nrw_status nrw_plan_create(const nrw_model *m, const nrw_plan_options *options, 
     if (s == NRW_OK && !p->options.keep_values)
         s = nrw_run_pipeline(p->model, NRW_PIPELINE_RUN, NULL, err);
     if (s == NRW_OK) s = plan_graph(p, p->model->graph, &tail, err);
-    nrw_model_forget_pages(m); /* most weights were packed into other memory */
     if (s == NRW_OK)
         *out = p;
     else

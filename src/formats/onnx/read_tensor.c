@@ -7,6 +7,10 @@
 
 enum { LOCATION_EXTERNAL = 1 };
 
+/* Less than this is copied. A page of the file that is touched brings its neighbours along, so
+ * scattered biases viewed in place would keep much of the file in memory. */
+enum { WORTH_A_VIEW = 4096 };
+
 /* A TensorProto taken apart, before anything is known to fit. */
 typedef struct parts {
     nrw_pb message;
@@ -212,7 +216,7 @@ static nrw_status from_raw(nrw_onnx_source *s, nrw_string raw, size_t need, nrw_
         return NRW_OK;
     }
     bool bools = t->dtype == NRW_BOOL && !clean_bools(src, need);
-    if (!bools && need > 0 && (uintptr_t)src % (size_t)row->size == 0) {
+    if (!bools && need >= WORTH_A_VIEW && (uintptr_t)src % (size_t)row->size == 0) {
         t->data = (void *)(uintptr_t)src;
         return NRW_OK;
     }
