@@ -336,8 +336,9 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     return NRW_OK;
 }
 
+/* Consumers know scales for each column only of a single matrix, not of a stack of them. */
 static int weight_axis(const nrw_node *n, int weight_rank) {
-    return weight_rank > 1 ? weight_rank - 1 : -1;
+    return weight_rank == 2 ? 1 : -1;
 }
 
 static const nrw_case cases[] = {

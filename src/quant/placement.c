@@ -95,7 +95,9 @@ static bool is_quant_rule(const nrw_node *n, nrw_quant_rule rule) {
 
 static bool eligible(const nrw_placement *p, const nrw_node *n) {
     if (n->op == NULL || n->op->quant.rule == NRW_QUANT_NONE || is_wide(n)) return false;
-    if (is_quant_rule(n, NRW_QUANT_WEIGHTED) && !nrw_is_layer(n)) return false;
+    /* A product of constants has no range to measure. */
+    if (is_quant_rule(n, NRW_QUANT_WEIGHTED) && (!nrw_is_layer(n) || nrw_is_const(n->inputs[0])))
+        return false;
     const nrw_override *o = nrw_recipe_override(p->recipe, n->name, true);
     if (o != NULL && o->keep_float) return false;
     int at[64];

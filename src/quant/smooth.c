@@ -32,7 +32,9 @@ static bool is_product(const nrw_use *u, const nrw_recipe *r) {
     if (n == NULL || u->index != 0 || !nrw_is_layer(n)) return false;
     if (!nrw_is(n, "MatMul") && !nrw_is(n, "Gemm")) return false;
     const nrw_override *o = nrw_recipe_override(r, n->name, true);
-    return n->inputs[1]->data->rank == 2 && (o == NULL || !o->keep_float);
+    /* Weights that another layer reads as well would have to be stored twice. */
+    return n->inputs[1]->data->rank == 2 && nrw_value_only_use(n->inputs[1]) != NULL &&
+           (o == NULL || !o->keep_float);
 }
 
 static bool is_vector(const nrw_value *v, int64_t *n) {
