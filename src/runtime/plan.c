@@ -5,6 +5,7 @@
 
 #include "kernels/kernels.h"
 #include "ops/eval.h"
+#include "passes/match.h"
 #include "passes/pass.h"
 
 enum { FORGET_AFTER = 4 << 20 }; /* bytes of constants */
