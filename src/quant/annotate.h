@@ -14,7 +14,8 @@ nrw_status nrw_annotate_static(nrw_model *m, nrw_placement *p, const nrw_range *
 nrw_status nrw_annotate_dynamic(nrw_model *m, const nrw_recipe *r, int64_t *layers,
                                 nrw_error *err) NRW_MUST_CHECK;
 
-/* Constants of layers, recurrent cells and embeddings that are still float become integers which
+/* Constants of layers, recurrent cells and embeddings (looked up or added) that are still float
+ * become integers which
  * the node reads dequantized. tables_only: leave layers
  * of the main graph alone. Sets *nodes. */
 nrw_status nrw_annotate_weights(nrw_model *m, const nrw_recipe *r, bool tables_only, int64_t *nodes,

@@ -7,6 +7,12 @@
 #include "quant/params.h"
 
 #define WORTH_IT 1024 /* elements: smaller constants stay float when only their storage is won */
+/* Constants that are added: a larger share of the model's, with rows of so many elements (fewer are
+ * coordinates), no larger (what is may be a mask), that integers keep so well. */
+#define ADDEND_SHARE 64
+#define ADDEND_ROW   16
+#define ADDEND_MOST  1e4
+#define ADDEND_SQNR  3000.0 /* 35 dB */
 
 nrw_status nrw_put_quantized(nrw_node *n, int i, nrw_quant *q, nrw_error *err) {
     nrw_graph *g = n->graph;
@@ -101,12 +107,43 @@ static nrw_status store_small(nrw_node *n, const nrw_recipe *r, int at, int axis
     return nrw_put_quantized(n, at, q, err);
 }
 
+/* Position embeddings, as a rule, which can be a good part of a small transformer. */
+static bool is_large_addend(const nrw_node *n, int i, int64_t total) {
+    int64_t count;
+    const nrw_value *v = nrw_input(n, i);
+    const float *x = nrw_is(n, "Add") ? nrw_const_floats(v, &count) : NULL;
+    if (x == NULL || v->data->rank < 2 || count < WORTH_IT || count < total / ADDEND_SHARE)
+        return false;
+    if (v->data->dims[v->data->rank - 1] < ADDEND_ROW) return false;
+    const int64_t row = v->data->dims[v->data->rank - 1];
+    double signal = 0, noise = 0;
+    for (int64_t c = 0; c < row; c++) {
+        double most = 0;
+        for (int64_t k = c; k < count; k += row) {
+            most = isfinite(x[k]) ? fmax(most, fabs((double)x[k])) : INFINITY;
+            signal += (double)x[k] * x[k];
+        }
+        if (!(most <= ADDEND_MOST)) return false;
+        const double step = most / nrw_quant_levels(NRW_I8, true).hi;
+        noise += step * step / 12 * (double)(count / row);
+    }
+    return signal >= ADDEND_SQNR * noise;
+}
+
 static bool is_cell(const nrw_node *n) {
     return nrw_is(n, "LSTM") || nrw_is(n, "GRU") || nrw_is(n, "RNN");
 }
 
-static nrw_status annotate_node(nrw_node *n, const nrw_recipe *r, bool tables_only, bool *done,
-                                nrw_error *err) {
+typedef struct weights_walk {
+    const nrw_recipe *recipe;
+    bool tables_only;
+    int64_t total; /* elements of float constants */
+    int64_t nodes;
+} weights_walk;
+
+static nrw_status annotate_node(nrw_node *n, const weights_walk *walk, bool tables_only,
+                                bool *done, nrw_error *err) {
+    const nrw_recipe *r = walk->recipe;
     const nrw_override *o = nrw_recipe_override(r, n->name, true);
     if (n->op == NULL || (o != NULL && o->keep_float)) return NRW_OK;
     if (nrw_is(n, "Gather") && big_floats(nrw_input(n, 0)) && n->inputs[0]->data->rank == 2 &&
@@ -119,6 +156,11 @@ static nrw_status annotate_node(nrw_node *n, const nrw_recipe *r, bool tables_on
         *done = true;
         NRW_TRY(store_small(n, r, i, 1, err));
     }
+    for (int i = 0; i < 2; i++) {
+        if (!is_large_addend(n, i, walk->total)) continue;
+        *done = true;
+        return store_small(n, r, i, n->inputs[i]->data->rank - 1, err);
+    }
     /* No format has a transposed convolution with measured inputs: only its weights are small. */
     const bool wanted = !tables_only || nrw_is(n, "ConvTranspose");
     if (!wanted || !nrw_is_layer(n) || !big_floats(n->inputs[n->op->quant.weight_input]))
@@ -129,21 +171,28 @@ static nrw_status annotate_node(nrw_node *n, const nrw_recipe *r, bool tables_on
     return nrw_put_quantized(n, n->op->quant.weight_input, q, err);
 }
 
-typedef struct weights_walk {
-    const nrw_recipe *recipe;
-    bool tables_only;
-    int64_t nodes;
-} weights_walk;
-
 /* Only the main graph has layers that compute in integers; in bodies weights are stored small. */
 static nrw_status annotate_graph(nrw_graph *g, void *user, nrw_error *err) {
     weights_walk *walk = user;
     const bool tables_only = walk->tables_only && g->parent == NULL;
     for (nrw_node *n = g->first; n != NULL; n = n->next) {
         bool done = false;
-        NRW_TRY_CTX(err, annotate_node(n, walk->recipe, tables_only, &done, err), "node '%s'",
+        NRW_TRY_CTX(err, annotate_node(n, walk, tables_only, &done, err), "node '%s'",
                     n->name);
         walk->nodes += done;
+    }
+    return NRW_OK;
+}
+
+/* Constants that several nodes read count for each: it is an estimate. */
+static nrw_status count_floats(nrw_graph *g, void *user, nrw_error *err) {
+    (void)err;
+    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
+        for (int i = 0; i < n->n_inputs; i++) {
+            const nrw_value *v = n->inputs[i];
+            if (nrw_is_const(v) && v->type.dtype == NRW_F32)
+                *(int64_t *)user += nrw_tensor_count(v->data);
+        }
     }
     return NRW_OK;
 }
@@ -151,6 +200,7 @@ static nrw_status annotate_graph(nrw_graph *g, void *user, nrw_error *err) {
 nrw_status nrw_annotate_weights(nrw_model *m, const nrw_recipe *r, bool tables_only, int64_t *nodes,
                                 nrw_error *err) {
     weights_walk walk = {.recipe = r, .tables_only = tables_only};
+    NRW_TRY(nrw_each_graph(m->graph, count_floats, &walk.total, err));
     const nrw_status s = nrw_each_graph(m->graph, annotate_graph, &walk, err);
     *nodes = walk.nodes;
     return s;

@@ -307,12 +307,50 @@ static void test_half(void **state) {
     nrw_model_destroy(q);
 }
 
+/* Position embeddings are stored small; a table of coordinates and a mask are not. A product of
+ * constants has no range that could be measured, weights that two layers share stay one. */
+static const char *const constants =
+    "graph main(%x: f32[1,64,32]) {\n"
+    "  const %position: f32[64,32] = random 1\n"
+    "  const %boxes: f32[1,1024,2] = random 2\n"
+    "  const %mask: f32[64,32] = [-3.40282347e+38]\n"
+    "  const %a: f32[8,2048] = random 3\n"
+    "  const %w: f32[32,32] = random 4\n"
+    "  const %b: f32[2048,32] = random 5\n"
+    "  const %shape: i64[3] = [1, 1024, 2]\n"
+    "  %p: f32[1,64,32] = Add(%x, %position) \"position\"\n"
+    "  %d: f32[1,64,32] = MatMul(%p, %w) \"first\"\n"
+    "  %e: f32[1,64,32] = MatMul(%d, %w) \"second\"\n"
+    "  %f: f32[1,64,32] = Add(%e, %mask) \"mask\"\n"
+    "  %g: f32[1,1024,2] = Reshape(%f, %shape) \"reshape\"\n"
+    "  %y: f32[1,1024,2] = Add(%g, %boxes) \"boxes\"\n"
+    "  %k: f32[8,32] = MatMul(%a, %b) \"constant\"\n"
+    "  return %y, %k\n"
+    "}\n";
+
+static void test_constants(void **state) {
+    (void)state;
+    const nrw_mode modes[] = {NRW_MODE_STATIC, NRW_MODE_DYNAMIC, NRW_MODE_WEIGHTS};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        const nrw_recipe r = recipe(modes[i]);
+        nrw_model *q = quantized(constants, &r);
+        assert_non_null(node(q, "position")->inputs[1]->quant);
+        assert_null(node(q, "mask")->inputs[1]->quant);
+        assert_null(node(q, "boxes")->inputs[1]->quant);
+        assert_non_null(node(q, "first")->inputs[1]->quant);
+        assert_ptr_equal(node(q, "first")->inputs[1], node(q, "second")->inputs[1]);
+        assert_null(node(q, "constant")); /* folded */
+        nrw_model_destroy(q);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_static_network), cmocka_unit_test(test_static_transformer),
         cmocka_unit_test(test_dynamic),        cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_refused),        cmocka_unit_test(test_round_trips),
         cmocka_unit_test(test_half),           cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_constants),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
