@@ -16,8 +16,6 @@ typedef struct job {
     nrw_quantize_result result;
     nrw_model *model, *quantized;
     nrw_dataset *data;
-    nrw_evaluation loss;
-    bool measured;
     double max_loss; /* NaN: none asked for */
     double seconds;
 } job;
@@ -94,33 +92,14 @@ static double drop(const nrw_evaluation *e) {
     return e->reference_value - e->value;
 }
 
-static int measure_loss(cli *c, job *j) {
-    if (j->data == NULL) return EXIT_DONE;
-    nrw_dataset *d = j->data, *few = NULL;
-    if (!nrw_dataset_has_labels(d) && nrw_dataset_samples(d) > UNLABELLED_SAMPLES) {
-        nrw_data_options o = {.path = cli_value(c, "data", NULL),
-                              .preprocess = j->options.preprocess,
-                              .limit = UNLABELLED_SAMPLES,
-                              .seed = j->options.seed};
-        if (nrw_dataset_open(c->context, j->model, &o, &few, &c->error) != NRW_OK)
-            return cli_failed(c);
-        d = few;
-    }
-    nrw_status s = nrw_evaluate(j->quantized, j->model, d, NRW_METRIC_DEFAULT, &j->loss, &c->error);
-    nrw_dataset_free(few);
-    if (s != NRW_OK) return cli_failed(c);
-    j->measured = true;
-    return EXIT_DONE;
-}
-
 static const char *mode_name(nrw_mode m) {
     static const char *const names[] = {"auto", "static", "dynamic", "weights", "fp16", "bf16"};
     return names[m];
 }
 
 static json_t *json_loss(const job *j) {
-    if (!j->measured) return json_null();
-    const nrw_evaluation *e = &j->loss;
+    if (!j->result.measured) return json_null();
+    const nrw_evaluation *e = &j->result.loss;
     double reference = e->metric == NRW_METRIC_AGREEMENT ? 1 : e->reference_value;
     return json_pack("{s:s, s:o, s:o, s:o, s:[o,o], s:I, s:o, s:o, s:o}", "metric",
                      nrw_metric_name(e->metric), "float", cli_number(reference), "quantized",
@@ -131,17 +110,17 @@ static json_t *json_loss(const job *j) {
 }
 
 static void print_table(const job *j, int64_t before, int64_t after) {
-    const nrw_evaluation *e = &j->loss;
+    const nrw_evaluation *e = &j->result.loss;
     printf("%-14s %12s %12s\n", "", "float", mode_name(j->result.mode));
     printf("%-14s %9.2f MB %9.2f MB   %.2fx\n", "size", (double)before / 1e6, (double)after / 1e6,
            (double)after / (double)before);
-    if (j->measured && e->metric != NRW_METRIC_AGREEMENT && e->metric != NRW_METRIC_SQNR) {
+    if (j->result.measured && e->metric != NRW_METRIC_AGREEMENT && e->metric != NRW_METRIC_SQNR) {
         printf(
             "%-14s %11.2f%% %11.2f%%   %+.2f points (95 %% interval of the latter %.2f to %.2f)\n",
             nrw_metric_name(e->metric), 100 * e->reference_value, 100 * e->value,
             100 * (e->value - e->reference_value), 100 * e->ci_low, 100 * e->ci_high);
     }
-    if (j->measured)
+    if (j->result.measured)
         printf("%-14s agreement %.2f %%, SQNR %.1f dB, cosine %.5f on %lld samples\n",
                "against float", 100 * e->agreement, e->sqnr_db, e->cosine, (long long)e->samples);
     printf("%-14s %lld in integers, %lld in float\n", "nodes", (long long)j->result.quantized_nodes,
@@ -157,11 +136,11 @@ static int work(cli *c, job *j) {
         status = cli_open_data(c, j->model, &j->data);
     if (status != EXIT_DONE) return status;
     int64_t before = cli_file_size(j->input);
+    j->options.measure =
+        j->data != NULL && nrw_dataset_has_labels(j->data) ? -1 : UNLABELLED_SAMPLES;
     if (nrw_quantize(j->model, &j->options, j->data, &j->quantized, &j->result, &c->error) !=
         NRW_OK)
         return cli_failed(c);
-    status = measure_loss(c, j);
-    if (status != EXIT_DONE) return status;
     nrw_save_options save = {.onnx_style = (nrw_onnx_style)cli_choice(c, "style", NRW_ONNX_QDQ)};
     if (nrw_save(j->quantized, j->output, &save, &c->error) != NRW_OK) return cli_failed(c);
     j->seconds = cli_now() - start;
@@ -180,7 +159,7 @@ static int work(cli *c, job *j) {
     } else {
         print_table(j, before, after);
     }
-    return j->measured && drop(&j->loss) > j->max_loss ? EXIT_NOT_REACHED : EXIT_DONE;
+    return j->result.measured && drop(&j->result.loss) > j->max_loss ? EXIT_NOT_REACHED : EXIT_DONE;
 }
 
 int cmd_quantize(cli *c) {

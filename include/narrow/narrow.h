@@ -232,6 +232,8 @@ typedef struct nrw_quantize_options {
     const char *preprocess;  /* for the recipe only */
     bool clamp_weights; /* NaN weights become 0, infinite ones the largest finite; else refused */
     int64_t samples;    /* calibrate on at most so many; 0: all */
+    int64_t measure;    /* compare with the float model on the first so many samples (result->loss);
+                           -1: on all; 0: not at all */
     uint64_t seed;
 } nrw_quantize_options;
 
@@ -241,9 +243,11 @@ typedef struct nrw_quantize_result {
     int64_t samples;
     double seconds;
     int64_t quantized_nodes, float_nodes;
+    bool measured;       /* the loss was asked for and there are data */
+    nrw_evaluation loss; /* of the quantized model beside the float one, in the default metric */
 } nrw_quantize_result;
 /* Makes a quantized copy of a float model. data: calibration samples, needed by the static mode
- * only. result may be NULL. Freed by nrw_model_free. */
+ * only, and to measure the loss. result may be NULL: nothing is measured. Freed by nrw_model_free. */
 NRW_API nrw_status nrw_quantize(const nrw_model *m, const nrw_quantize_options *options,
                                 nrw_dataset *data, nrw_model **out, nrw_quantize_result *result,
                                 nrw_error *err) NRW_MUST_CHECK;

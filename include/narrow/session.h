@@ -18,6 +18,8 @@ typedef struct nrw_plan_options {
                       no integer kernel runs */
     bool keep_values; /* run the graph as it is: nothing is fused or folded, every value can be
                          observed */
+    bool fuse_clamps; /* with keep_values: a layer does the work of a Relu or Clip right behind it,
+                         and what can be observed in between is the clamped value already */
 } nrw_plan_options;
 
 /* Makes a model ready to run: chooses kernels and packs weights. The model is copied and may be

@@ -2,6 +2,7 @@
 #include "data/dataset.h"
 #include "narrow/narrow.h"
 #include "quant/quantize.h"
+#include "report/evaluate.h"
 
 /* Calibration samples out of a dataset. */
 typedef struct source {
@@ -9,7 +10,13 @@ typedef struct source {
     const nrw_graph *graph;
     nrw_tensor *samples; /* [inputs of the dataset] */
     int *which;          /* [graph inputs] which of them; -1: the model's default */
+    nrw_outputs outputs; /* the float model's, on the samples that the loss is measured on */
 } source;
+
+static nrw_status seen(void *user, int64_t index, const nrw_tensor *outputs, nrw_error *err) {
+    source *s = user;
+    return s->graph->n_outputs > 0 ? nrw_outputs_add(&s->outputs, index, &outputs[0], err) : NRW_OK;
+}
 
 static nrw_status next_sample(void *user, int64_t index, int n, nrw_tensor *inputs, bool *end,
                               nrw_error *err) {
@@ -39,22 +46,38 @@ static nrw_status open_source(source *s, const nrw_model *m, nrw_dataset *data, 
     return NRW_OK;
 }
 
+/* Batches that the loss is measured on. */
+static int64_t measured_batches(const nrw_quantize_options *o, const nrw_dataset *data) {
+    const int64_t all = nrw_dataset_batches(data), size = nrw_dataset_batch_size(data);
+    if (o->measure < 0) return all;
+    const int64_t wanted = o->measure / size + (o->measure % size != 0);
+    return wanted < all ? wanted : all;
+}
+
 static nrw_status quantize(const nrw_model *m, const nrw_quantize_options *options,
-                           nrw_dataset *data, nrw_arena *scratch, nrw_model **out,
+                           nrw_dataset *data, nrw_arena *scratch, source *s, nrw_model **out,
                            nrw_quantize_result *result, nrw_error *err) {
     nrw_recipe recipe;
-    source s;
-    nrw_sample_source samples = {.next = next_sample, .user = &s, .count = -1};
+    nrw_sample_source samples = {.next = next_sample, .seen = seen, .user = s, .count = -1};
+    const bool measures = data != NULL && result != NULL && options->measure != 0;
     NRW_TRY(nrw_recipe_make(scratch, options, data != NULL, &recipe, err));
     if (data != NULL) {
-        NRW_TRY(open_source(&s, m, data, scratch, err));
+        NRW_TRY(open_source(s, m, data, scratch, err));
         samples.count = nrw_dataset_batches(data);
     }
+    if (measures)
+        nrw_outputs_init(&s->outputs, m->arena.allocator, measured_batches(options, data));
     NRW_TRY_CTX(err,
                 nrw_quantize_graph(m, &recipe, data != NULL ? &samples : NULL, out, result, err),
                 "%s", m->source);
-    if (options->save_recipe == NULL) return NRW_OK;
-    nrw_status status = nrw_recipe_save(m->arena.allocator, &recipe, options->save_recipe, err);
+    nrw_status status = NRW_OK;
+    if (measures) {
+        status = nrw_evaluate_first(*out, m, &s->outputs, data, measured_batches(options, data),
+                                    &result->loss, err);
+        result->measured = true;
+    }
+    if (status == NRW_OK && options->save_recipe != NULL)
+        status = nrw_recipe_save(m->arena.allocator, &recipe, options->save_recipe, err);
     if (status != NRW_OK) {
         nrw_model_destroy(*out);
         *out = NULL;
@@ -66,9 +89,11 @@ nrw_status nrw_quantize(const nrw_model *m, const nrw_quantize_options *options,
                         nrw_model **out, nrw_quantize_result *result, nrw_error *err) {
     static const nrw_quantize_options defaults = {0};
     nrw_arena scratch;
+    source s = {0};
     nrw_arena_init(&scratch, m->arena.allocator);
-    nrw_status s =
-        quantize(m, options != NULL ? options : &defaults, data, &scratch, out, result, err);
+    nrw_status status =
+        quantize(m, options != NULL ? options : &defaults, data, &scratch, &s, out, result, err);
+    if (s.outputs.allocator != NULL) nrw_outputs_free(&s.outputs);
     nrw_arena_free(&scratch);
-    return s;
+    return status;
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/wide.h"
 #include "ir/tensor.h"
 
 /* Where the scales of a tensor lie: element (outer, channel, inner) uses scale index
@@ -42,26 +43,44 @@ static int64_t scale_index(const layout *l, int64_t outer, int64_t channel) {
     return l->block > 0 ? (outer * l->blocks + channel / l->block) * l->inner : channel;
 }
 
-/* One scale, 8-bit elements: what nearly all activations are. Plain loops that vectorize. */
-static bool dequantize_bytes(const nrw_tensor *src, float *dst, int64_t n) {
-    const float scale = src->quant->scale[0];
-    const int32_t zp = src->quant->zero_point[0];
-    const uint8_t *u = src->data;
-    const int8_t *i = src->data;
-    if (src->quant->axis >= 0 || nrw_dtype_size(src->dtype) != 1) return false;
-    if (nrw_dtype_get(src->dtype)->klass == NRW_CLASS_UINT) {
-        for (int64_t k = 0; k < n; k++) dst[k] = scale * (float)(u[k] - zp);
+/* 8-bit elements by one rule: a run of them with one scale, or a row with a scale for each. Plain
+ * loops that vectorize; `step` is 0 or 1, so that one loop serves both once it is inlined. */
+static inline __attribute__((always_inline)) void
+dequantize_row(const char *src, bool is_unsigned, const float *scale, const int32_t *zp,
+               const int step, float *dst, int64_t n) {
+    const uint8_t *u = (const uint8_t *)src;
+    const int8_t *i = (const int8_t *)src;
+    if (is_unsigned) {
+        for (int64_t k = 0; k < n; k++) dst[k] = scale[k * step] * (float)(u[k] - zp[k * step]);
     } else {
-        for (int64_t k = 0; k < n; k++) dst[k] = scale * (float)(i[k] - zp);
+        for (int64_t k = 0; k < n; k++) dst[k] = scale[k * step] * (float)(i[k] - zp[k * step]);
     }
-    return true;
+}
+
+/* Runs along `inner`, or rows along the channels where they lie side by side. */
+NRW_WIDE static void dequantize_bytes(const nrw_tensor *src, const layout *l, float *dst) {
+    const nrw_quant *q = src->quant;
+    const bool is_unsigned = nrw_dtype_get(src->dtype)->klass == NRW_CLASS_UINT;
+    const char *p = src->data;
+    const bool rows = l->inner == 1;
+    const int64_t n = rows ? l->channels : l->inner, runs = rows ? l->outer : l->outer * l->channels;
+    for (int64_t r = 0; r < runs; r++, p += n, dst += n) {
+        const int64_t c = rows ? 0 : r % l->channels;
+        if (rows)
+            dequantize_row(p, is_unsigned, q->scale, q->zero_point, 1, dst, n);
+        else
+            dequantize_row(p, is_unsigned, q->scale + c, q->zero_point + c, 0, dst, n);
+    }
 }
 
 nrw_status nrw_dequantize(const nrw_tensor *src, float *dst, nrw_error *err) {
     const nrw_quant *q = src->quant;
     layout l;
     NRW_TRY(find_layout(src, q, &l, err));
-    if (dequantize_bytes(src, dst, nrw_tensor_count(src))) return NRW_OK;
+    if (nrw_dtype_size(src->dtype) == 1 && l.block == 0) {
+        dequantize_bytes(src, &l, dst);
+        return NRW_OK;
+    }
     int size = nrw_dtype_size(src->dtype), step = l.block > 0;
     const char *p = src->data;
     int64_t chunk[256];
@@ -92,23 +111,44 @@ static int64_t quantize_one(float x, float scale, int32_t zp, const nrw_dtype_ro
     return q < row->min ? row->min : q > row->max ? row->max : q;
 }
 
-/* The same as quantize_one for one scale and 8-bit elements. Clamping before rounding is the same,
- * for the bounds are whole; within them adding and subtracting 1.5 * 2^23 rounds to nearest, ties
- * to even. NaN is caught first, as 0. */
-static bool quantize_bytes(const float *src, nrw_tensor *dst, int64_t n) {
-    const nrw_quant *q = dst->quant;
-    const nrw_dtype_row *row = nrw_dtype_get(dst->dtype);
-    const float scale = q->scale[0], magic = 12582912.0f;
-    const int32_t zp = q->zero_point[0];
-    const float low = (float)(row->min - zp), high = (float)(row->max - zp);
-    uint8_t *p = dst->data;
-    if (q->axis >= 0 || row->size != 1 || zp < -65536 || zp > 65536) return false;
+/* The same as quantize_one for 8-bit elements, as dequantize_row. Clamping before rounding is the
+ * same, for the bounds are whole; within them adding and subtracting 1.5 * 2^23 rounds to nearest,
+ * ties to even. NaN is caught first, as 0. */
+static inline __attribute__((always_inline)) void
+quantize_row(const float *src, const float *scale, const int32_t *zp, const int step,
+             const nrw_dtype_row *row, uint8_t *dst, int64_t n) {
+    const float magic = 12582912.0f;
+    const int32_t min = (int32_t)row->min, max = (int32_t)row->max;
     for (int64_t k = 0; k < n; k++) {
-        float r = src[k] / scale;
+        const int32_t zero = zp[k * step];
+        const float low = (float)(min - zero), high = (float)(max - zero);
+        float r = src[k] / scale[k * step];
         r = r == r ? r : 0;
         r = r < low ? low : r;
         r = r > high ? high : r;
-        p[k] = (uint8_t)((int32_t)((r + magic) - magic) + zp);
+        dst[k] = (uint8_t)((int32_t)((r + magic) - magic) + zero);
+    }
+}
+
+NRW_WIDE static void quantize_bytes(const float *src, nrw_tensor *dst, const layout *l) {
+    const nrw_quant *q = dst->quant;
+    const nrw_dtype_row *type = nrw_dtype_get(dst->dtype);
+    uint8_t *p = dst->data;
+    const bool rows = l->inner == 1;
+    const int64_t n = rows ? l->channels : l->inner, runs = rows ? l->outer : l->outer * l->channels;
+    for (int64_t r = 0; r < runs; r++, p += n, src += n) {
+        const int64_t c = rows ? 0 : r % l->channels;
+        if (rows)
+            quantize_row(src, q->scale, q->zero_point, 1, type, p, n);
+        else
+            quantize_row(src, q->scale + c, q->zero_point + c, 0, type, p, n);
+    }
+}
+
+/* Zero points so far away would not be exact in the float arithmetic of quantize_row. */
+static bool zeros_are_near(const nrw_quant *q) {
+    for (int64_t i = 0; i < q->count; i++) {
+        if (q->zero_point[i] < -65536 || q->zero_point[i] > 65536) return false;
     }
     return true;
 }
@@ -118,7 +158,10 @@ nrw_status nrw_quantize_values(const float *src, nrw_tensor *dst, nrw_error *err
     const nrw_dtype_row *row = nrw_dtype_get(dst->dtype);
     layout l;
     NRW_TRY(find_layout(dst, q, &l, err));
-    if (quantize_bytes(src, dst, nrw_tensor_count(dst))) return NRW_OK;
+    if (row->size == 1 && l.block == 0 && zeros_are_near(q)) {
+        quantize_bytes(src, dst, &l);
+        return NRW_OK;
+    }
     int step = l.block > 0;
     char *p = dst->data;
     int64_t chunk[256];

@@ -2,6 +2,7 @@
  * matrix. */
 #include <string.h>
 
+#include "base/wide.h"
 #include "kernels/conv.h"
 
 bool nrw_conv_depthwise(const nrw_conv *c) {

@@ -12,7 +12,7 @@ static inline void NAME(strided)(T *d, const T *s, int64_t n, int64_t step) {
 }
 
 /* All rows, columns of one phase. */
-static void NAME(phase)(const nrw_conv *c, const nrw_plane *p, int64_t phase, const T *src, T *dst,
+NRW_WIDE static void NAME(phase)(const nrw_conv *c, const nrw_plane *p, int64_t phase, const T *src, T *dst,
                         T fill) {
     span in = phase_span(c, p, phase);
     dst += phase * p->phase;

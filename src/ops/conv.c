@@ -197,6 +197,7 @@ static nrw_status reference_qlinear(nrw_eval *e) {
 
 typedef struct conv_state {
     const float *packed, *bias; /* float; NULL: packed on each run */
+    float lo, hi;
     const void *packed_i8;
     nrw_i8_weights weights;
     const int32_t *sums;
@@ -261,7 +262,7 @@ static nrw_status run_f32(nrw_eval *e) {
         NRW_TRY(pack_f32(kn, &c, w, e->scratch, &packed, e->err));
     }
     nrw_conv_call call = {kn, e->pool, e->scratch, e->err};
-    NRW_TRY(nrw_conv_f32(&call, &c, x, packed, bias, -INFINITY, INFINITY, y));
+    NRW_TRY(nrw_conv_f32(&call, &c, x, packed, bias, s->lo, s->hi, y));
     return nrw_floats_done(e, 0, y);
 }
 
@@ -364,8 +365,11 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
         NRW_TRY(nrw_weighted_floats(p, 2, &s->bias));
         NRW_TRY(pack_f32(kn, &c, values, p->arena, &s->packed, p->err));
     }
+    s->lo = p->clamp_lo;
+    s->hi = p->clamp_hi;
     choice->run = run_f32;
     choice->state = s;
+    choice->clamps = w->type.rank >= 3 && w->type.rank <= 5; /* others fall back on the reference */
     choice->kernel = nrw_arena_printf(p->arena, "conv_f32_%s", kn->tier);
     return choice->kernel != NULL ? NRW_OK : nrw_error_set(p->err, NRW_ERR_MEMORY, "out of memory");
 }

@@ -99,12 +99,15 @@ typedef struct nrw_plan_node {
         *node;        /* inputs[i]->data: constants; ->quant: annotations; ->type: what is known */
     nrw_arena *arena; /* lives as long as the plan */
     bool integers;    /* false: annotations are to be simulated in float (fake quantization) */
+    float clamp_lo, clamp_hi; /* what a Relu or Clip behind the node will leave of output 0; infinite
+                                 where there is none */
     nrw_error *err;
 } nrw_plan_node;
 
 typedef struct nrw_step_choice {
     nrw_run_fn run;
     const void *state;
+    bool clamps;          /* run leaves only [clamp_lo, clamp_hi] of output 0, NaN as it is */
     bool takes_quantized; /* run wants annotated inputs and outputs as integers, not dequantized */
     const char *kernel;   /* shown in profiles: "conv_u8s8_avx512vnni" */
 } nrw_step_choice;

@@ -13,13 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Marks a loop for compilation at several vector widths, chosen when the program loads. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&   \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define NRW_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define NRW_WIDE
-#endif
+#include "base/wide.h"
 
 /* Nearest integer, ties to even, for |x| < 2^22; the integer is in the low bits of the sum. */
 #define NRW_RINT_MAGIC 12582912.0f

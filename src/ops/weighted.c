@@ -43,13 +43,20 @@ nrw_status nrw_weighted_make(const nrw_tensor *w, int axis, int64_t channels, nr
     for (int i = axis + 1; i < w->rank; i++) inner *= w->dims[i];
     float *scale = nrw_arena_calloc(arena, (size_t)channels + 1, sizeof *scale);
     int32_t *zero = nrw_arena_calloc(arena, (size_t)channels + 1, sizeof *zero);
-    int8_t *values = nrw_arena_alloc(arena, (size_t)count + 64);
-    if (scale == NULL || zero == NULL || values == NULL) NRW_OOM(err);
+    if (scale == NULL || zero == NULL) NRW_OOM(err);
+    bool centered = is_signed;
     for (int64_t c = 0; c < channels; c++) {
         scale[c] = q->scale[at(q, c)];
         zero[c] = q->zero_point[at(q, c)];
+        centered &= zero[c] == 0;
     }
     const uint8_t *from = w->data;
+    if (centered) { /* as they are */
+        *out = (nrw_i8_weights){channels, w->data, NULL, scale};
+        return NRW_OK;
+    }
+    int8_t *values = nrw_arena_alloc(arena, (size_t)count + 64);
+    if (values == NULL) NRW_OOM(err);
     for (int64_t i = 0; i < count; i++) {
         int32_t v = is_signed ? (int8_t)from[i] : from[i];
         v -= zero[i / inner % channels];

@@ -10,7 +10,7 @@
 /* Weights as the integer kernels want them: signed bytes in the layout they had. */
 typedef struct nrw_i8_weights {
     int64_t channels;
-    const int8_t *values;
+    const int8_t *values; /* in the tensor itself where it has them in this form */
     const int32_t *zero; /* [channels], or NULL when all are 0 */
     const float *scale;  /* [channels] */
 } nrw_i8_weights;

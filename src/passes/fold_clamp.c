@@ -1,29 +1,7 @@
 /* Relu and Clip vanish where the integers of their output cannot hold what they would cut off: a
  * saturating store does the same. The producer then makes the clamped value directly. */
-#include <math.h>
-
 #include "passes/match.h"
 #include "passes/pass.h"
-
-static bool clamp_bounds(const nrw_node *n, double *lo, double *hi) {
-    float x;
-    *lo = -INFINITY;
-    *hi = INFINITY;
-    if (nrw_is(n, "Relu")) {
-        *lo = 0;
-        return true;
-    }
-    if (!nrw_is(n, "Clip")) return false;
-    if (nrw_input(n, 1) != NULL) {
-        if (!nrw_const_scalar(n->inputs[1], &x)) return false;
-        *lo = x;
-    }
-    if (nrw_input(n, 2) != NULL) {
-        if (!nrw_const_scalar(n->inputs[2], &x)) return false;
-        *hi = x;
-    }
-    return true;
-}
 
 /* Every real that q stands for lies in [lo, hi], up to the rounding of the scale itself. */
 static bool range_clamps(const nrw_quant *q, double lo, double hi) {
@@ -37,7 +15,7 @@ static bool range_clamps(const nrw_quant *q, double lo, double hi) {
 static void fold(nrw_node *n, bool *changed) {
     nrw_value *x = n->inputs[0], *y = n->outputs[0];
     double lo, hi;
-    if (y == NULL || y->quant == NULL || !clamp_bounds(n, &lo, &hi)) return;
+    if (y == NULL || y->quant == NULL || !nrw_clamp_bounds(n, &lo, &hi)) return;
     if (x->producer == NULL || x->producer->op == NULL || x->producer->graph != n->graph) return;
     if (nrw_value_only_use(x) == NULL) return;
     if (x->quant != NULL && !nrw_quant_equal(x->quant, y->quant)) return;

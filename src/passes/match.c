@@ -1,5 +1,6 @@
 #include "passes/match.h"
 
+#include <math.h>
 #include <string.h>
 
 bool nrw_is(const nrw_node *n, const char *type) {
@@ -27,6 +28,26 @@ bool nrw_const_scalar(const nrw_value *v, float *x) {
 bool nrw_const_ints(const nrw_value *v, int64_t *x, int max, int *n) {
     return nrw_is_const(v) && v->quant == NULL &&
            nrw_tensor_ints(v->data, x, max, n, NULL) == NRW_OK;
+}
+
+bool nrw_clamp_bounds(const nrw_node *n, double *lo, double *hi) {
+    float x;
+    *lo = -INFINITY;
+    *hi = INFINITY;
+    if (nrw_is(n, "Relu")) {
+        *lo = 0;
+        return true;
+    }
+    if (!nrw_is(n, "Clip")) return false;
+    if (nrw_input(n, 1) != NULL) {
+        if (!nrw_const_scalar(n->inputs[1], &x)) return false;
+        *lo = x;
+    }
+    if (nrw_input(n, 2) != NULL) {
+        if (!nrw_const_scalar(n->inputs[2], &x)) return false;
+        *hi = x;
+    }
+    return true;
 }
 
 nrw_node *nrw_made_by(const nrw_value *v, const char *type) {

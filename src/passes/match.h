@@ -18,6 +18,8 @@ const float *nrw_const_floats(const nrw_value *v, int64_t *n);
 bool nrw_const_scalar(const nrw_value *v, float *x);
 /* A constant of at most max integers. */
 bool nrw_const_ints(const nrw_value *v, int64_t *x, int max, int *n);
+/* n is a Relu, or a Clip by constants; what it leaves is in [*lo, *hi]. */
+bool nrw_clamp_bounds(const nrw_node *n, double *lo, double *hi);
 /* The node that makes v if it is of this type and v has no other use than the one given. */
 nrw_node *nrw_made_by(const nrw_value *v, const char *type);
 

@@ -2,6 +2,7 @@
 #include "quant/annotate.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "passes/match.h"
 #include "passes/pass.h"
@@ -11,6 +12,7 @@ typedef struct annotation {
     nrw_model *model;
     nrw_placement *p;
     const nrw_range *ranges;
+    const nrw_watch *watches;
     nrw_range *group;  /* [n_values] of the representatives */
     double *narrowest; /* [n_values] of the representatives: the width of the narrowest member */
     nrw_arena *scratch;
@@ -171,14 +173,25 @@ static nrw_status annotate_operands(annotation *a, nrw_node *n, nrw_error *err) 
     return NRW_OK;
 }
 
+/* The float value that a layer takes the integers of. */
+static const nrw_value *measured_input(const nrw_node *layer) {
+    const nrw_value *x = layer->inputs[0];
+    const bool branched = x->producer != NULL && strcmp(x->producer->type, "Requantize") == 0;
+    return branched ? x->producer->inputs[0] : x;
+}
+
 static nrw_status annotate_layer(annotation *a, nrw_node *n, nrw_error *err) {
     const nrw_quant_spec *s = &n->op->quant;
     nrw_quant *w;
     NRW_TRY(nrw_layer_weights(n, a->p->recipe, false, &w, err));
     const nrw_quant *x = n->inputs[0]->quant;
     if (x == NULL) NRW_FAIL(err, NRW_ERR_INTERNAL, "node '%s': input without range", n->name);
-    if (s->bias_input > 0 && nrw_input(n, s->bias_input) != NULL) {
+    if (s->bias_input > 0 && nrw_input(n, s->bias_input) != NULL)
         NRW_TRY(nrw_check_finite(n, s->bias_input, a->p->recipe, err));
+    const nrw_value *seen = measured_input(n);
+    if (seen->id < a->p->n_values)
+        NRW_TRY(nrw_correct_bias(n, w, a->watches[seen->id].means, err));
+    if (s->bias_input > 0 && nrw_input(n, s->bias_input) != NULL) {
         int64_t channels;
         const float *bias = nrw_const_floats(n->inputs[s->bias_input], &channels);
         nrw_quant_raise_for_bias(w, x->scale[0], bias, channels);
@@ -189,8 +202,8 @@ static nrw_status annotate_layer(annotation *a, nrw_node *n, nrw_error *err) {
     return nrw_put_quantized(n, s->weight_input, w, err);
 }
 
-/* A clamp that was expected to vanish and did not leaves its producer's output without parameters.
- */
+/* A clamp that was expected to vanish and did not leaves its producer's output without parameters:
+ * they may as well be those of what it leaves. */
 static nrw_status annotate_rest(annotation *a, nrw_error *err) {
     for (int i = 0; i < a->p->n_nodes; i++) {
         nrw_node *n = a->p->nodes[i];
@@ -199,7 +212,7 @@ static nrw_status annotate_rest(annotation *a, nrw_error *err) {
         if (y == NULL || y->quant != NULL || y->producer != n) continue;
         const nrw_use *u = nrw_value_only_use(y);
         if (u == NULL || !nrw_node_is_quantized(a->p, u->node)) continue;
-        const nrw_range r = range_of(a, y);
+        const nrw_range r = range_of(a, nrw_will_vanish(a->p, y) ? u->node->outputs[0] : y);
         nrw_quant *q = params_for(a, &r);
         if (q == NULL) NRW_OOM(err);
         n->outputs[0]->quant = q;
@@ -208,10 +221,10 @@ static nrw_status annotate_rest(annotation *a, nrw_error *err) {
 }
 
 nrw_status nrw_annotate_static(nrw_model *m, nrw_placement *p, const nrw_range *ranges,
-                               nrw_error *err) {
+                               const nrw_watch *watches, nrw_error *err) {
     nrw_arena scratch;
     nrw_arena_init(&scratch, m->arena.allocator);
-    annotation a = {m, p, ranges, NULL, NULL, &scratch};
+    annotation a = {m, p, ranges, watches, NULL, NULL, &scratch};
     nrw_status s = NRW_OK;
     a.group = nrw_arena_calloc(&scratch, (size_t)p->n_values + 1, sizeof *a.group);
     a.narrowest = nrw_arena_calloc(&scratch, (size_t)p->n_values + 1, sizeof *a.narrowest);

@@ -3,12 +3,14 @@
 #ifndef NRW_QUANT_ANNOTATE_H
 #define NRW_QUANT_ANNOTATE_H
 
+#include "quant/calibrate.h"
 #include "quant/placement.h"
 
 /* The static mode. ranges: [n_values] by id, of every value whose role is not FLOAT and that no
- * constant gives, and of the outputs of quantized nodes. */
+ * constant gives, and of the outputs of quantized nodes. watches: [n_values] with the means by
+ * which biases are corrected. */
 nrw_status nrw_annotate_static(nrw_model *m, nrw_placement *p, const nrw_range *ranges,
-                               nrw_error *err) NRW_MUST_CHECK;
+                               const nrw_watch *watches, nrw_error *err) NRW_MUST_CHECK;
 
 /* The dynamic mode: layers take inputs measured at run time. Sets *layers. */
 nrw_status nrw_annotate_dynamic(nrw_model *m, const nrw_recipe *r, int64_t *layers,

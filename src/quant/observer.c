@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/vmath.h"
+#include "base/wide.h"
 #include "quant/histogram.h"
 
 /* Per float: sign and exponent number the page, the next six bits the bin. */

@@ -219,11 +219,11 @@ static void unite(nrw_placement *p, const nrw_value *a, const nrw_value *b) {
     p->group[find(p->group, b->id)] = find(p->group, a->id);
 }
 
-/* A clamp right after an operator that computes: the operator will make the clamped value itself.
- */
-static bool will_vanish(const nrw_placement *p, const nrw_value *v) {
+bool nrw_will_vanish(const nrw_placement *p, const nrw_value *v) {
     const nrw_use *u = nrw_value_only_use(v);
-    if (u == NULL || !quantized_use(p, u) || !is_quant_rule(u->node, NRW_QUANT_CLAMP)) return false;
+    if (!nrw_node_is_quantized(p, v->producer) || u == NULL || !quantized_use(p, u) ||
+        !is_quant_rule(u->node, NRW_QUANT_CLAMP))
+        return false;
     const nrw_quant_rule rule = v->producer->op->quant.rule;
     return !p->recipe->symmetric && rule != NRW_QUANT_SAME_SCALE && rule != NRW_QUANT_CONCAT &&
            rule != NRW_QUANT_CLAMP;
@@ -239,7 +239,7 @@ static void assign_roles(nrw_placement *p) {
         for (size_t k = 0; k < v->n_uses; k++) users += quantized_use(p, &v->uses[k]);
         if (nrw_node_is_quantized(p, v->producer)) {
             const bool open = sums_may_stay_float(v->producer);
-            if (will_vanish(p, v) || v->type.dtype != NRW_F32) continue;
+            if (nrw_will_vanish(p, v) || v->type.dtype != NRW_F32) continue;
             if (!open || goes_straight_to_layers(p, v))
                 p->roles[i] = NRW_ROLE_ANNOTATED;
             else if (users > 0)

@@ -12,7 +12,8 @@
 
 static bool is_wanted(const nrw_placement *p, int32_t i) {
     const nrw_value *v = p->values[i];
-    if (v == NULL || nrw_is_const(v) || v->type.dtype != NRW_F32) return false;
+    if (v == NULL || nrw_is_const(v) || v->type.dtype != NRW_F32 || nrw_will_vanish(p, v))
+        return false;
     return p->roles[i] != NRW_ROLE_FLOAT || nrw_node_is_quantized(p, v->producer);
 }
 
@@ -36,16 +37,16 @@ static bool bar_sentinels(nrw_placement *p, const nrw_range *ranges) {
     return barred;
 }
 
-static nrw_status find_ranges(const nrw_placement *p, nrw_observer *const *observers,
-                              nrw_range *ranges, nrw_error *err) {
+static nrw_status find_ranges(const nrw_placement *p, const nrw_watch *watches, nrw_range *ranges,
+                              nrw_error *err) {
     const nrw_recipe *r = p->recipe;
     const nrw_range_rule rule = {.calibrator = r->calibrator,
                                  .percentile = r->percentile,
                                  .levels = ((int64_t)1 << r->activation_bits) - 1,
                                  .symmetric = r->symmetric};
     for (int32_t i = 0; i < p->n_values; i++) {
-        if (observers[i] == NULL) continue;
-        NRW_TRY(nrw_observer_range(observers[i], &rule, &ranges[i], err));
+        if (watches[i].range == NULL) continue;
+        NRW_TRY(nrw_observer_range(watches[i].range, &rule, &ranges[i], err));
         if (ranges[i].nans > 0)
             NRW_FAIL(err, NRW_ERR_DATA, "value '%s' was NaN %lld times during calibration",
                      p->values[i]->name, (long long)ranges[i].nans);
@@ -53,24 +54,46 @@ static nrw_status find_ranges(const nrw_placement *p, nrw_observer *const *obser
     return NRW_OK;
 }
 
-static nrw_status static_with(nrw_model *m, nrw_placement *p, nrw_arena *scratch,
-                              nrw_observer **observers, const nrw_sample_source *source,
-                              nrw_quantize_result *result, nrw_error *err) {
+static nrw_status watch_ranges(const nrw_placement *p, const nrw_allocator *a, nrw_watch *watches,
+                               nrw_error *err) {
     for (int32_t i = 0; i < p->n_values; i++) {
         if (!is_wanted(p, i)) continue;
-        observers[i] = nrw_observer_new(scratch->allocator);
-        if (observers[i] == NULL) NRW_OOM(err);
+        nrw_observer *o = watches[i].range = nrw_observer_new(a);
+        if (o == NULL) NRW_OOM(err);
         const nrw_calibrator c = p->recipe->calibrator;
-        if (c == NRW_CALIBRATE_MINMAX || c == NRW_CALIBRATE_MOVING)
-            nrw_observer_extremes_only(observers[i]);
+        if (c == NRW_CALIBRATE_MINMAX || c == NRW_CALIBRATE_MOVING) nrw_observer_extremes_only(o);
     }
+    return NRW_OK;
+}
+
+static nrw_status watch_means(const nrw_placement *p, const nrw_allocator *a, nrw_watch *watches,
+                              nrw_error *err) {
+    for (int i = 0; i < p->n_nodes && p->recipe->correct_bias; i++) {
+        int axis;
+        int64_t channels;
+        const nrw_node *n = p->nodes[i];
+        if (!p->quantized[i] || !nrw_is_layer(n) || !nrw_correction_channels(n, &axis, &channels))
+            continue;
+        nrw_watch *w = &watches[n->inputs[0]->id];
+        if (w->means == NULL) w->means = nrw_means_new(a, axis, channels);
+        if (w->means == NULL) NRW_OOM(err);
+    }
+    return NRW_OK;
+}
+
+static nrw_status static_with(nrw_model *m, nrw_placement *p, nrw_arena *scratch,
+                              nrw_watch *watches, const nrw_sample_source *source,
+                              nrw_quantize_result *result, nrw_error *err) {
     nrw_range *ranges = nrw_arena_calloc(scratch, (size_t)p->n_values + 1, sizeof *ranges);
     if (ranges == NULL) NRW_OOM(err);
-    NRW_TRY(nrw_calibrate(m, source, p->recipe->samples, observers, &result->samples, err));
-    NRW_TRY(find_ranges(p, observers, ranges, err));
+    NRW_TRY(watch_ranges(p, scratch->allocator, watches, err));
+    NRW_TRY(watch_means(p, scratch->allocator, watches, err));
+    const bool in_order = p->recipe->calibrator == NRW_CALIBRATE_MOVING;
+    NRW_TRY(nrw_calibrate(m, source, p->recipe->samples, in_order, watches, &result->samples, err));
+    NRW_TRY(find_ranges(p, watches, ranges, err));
     while (bar_sentinels(p, ranges)) {}
     for (int i = 0; i < p->n_nodes; i++) result->quantized_nodes += p->quantized[i];
-    return nrw_annotate_static(m, p, ranges, err);
+    return nrw_annotate_static(m, p, ranges, watches, err);
 }
 
 static nrw_status quantize_static(nrw_model *m, const nrw_recipe *r,
@@ -81,13 +104,12 @@ static nrw_status quantize_static(nrw_model *m, const nrw_recipe *r,
     nrw_arena scratch;
     nrw_arena_init(&scratch, m->arena.allocator);
     nrw_placement p;
-    nrw_observer **observers =
-        nrw_arena_calloc(&scratch, (size_t)m->n_values + 1, sizeof(nrw_observer *));
     const int32_t n = m->n_values;
-    nrw_status s = observers != NULL ? nrw_place(m, r, &scratch, &p, err)
-                                     : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
-    if (s == NRW_OK) s = static_with(m, &p, &scratch, observers, source, result, err);
-    for (int32_t i = 0; observers != NULL && i < n; i++) nrw_observer_free(observers[i]);
+    nrw_watch *watches = nrw_arena_calloc(&scratch, (size_t)n + 1, sizeof *watches);
+    nrw_status s = watches != NULL ? nrw_place(m, r, &scratch, &p, err)
+                                   : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
+    if (s == NRW_OK) s = static_with(m, &p, &scratch, watches, source, result, err);
+    nrw_watches_free(watches, n);
     nrw_arena_free(&scratch);
     NRW_TRY(s);
     int64_t tables;

@@ -10,6 +10,9 @@
 typedef struct nrw_sample_source {
     nrw_status (*next)(void *user, int64_t index, int n, nrw_tensor *inputs, bool *end,
                        nrw_error *err);
+    /* Told what the float model gives on sample `index`, in order, while it is calibrated: outputs
+     * [graph outputs], valid during the call. NULL: nobody asks. */
+    nrw_status (*seen)(void *user, int64_t index, const nrw_tensor *outputs, nrw_error *err);
     void *user;
     int64_t count; /* for progress; -1: unknown */
 } nrw_sample_source;

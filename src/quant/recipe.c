@@ -16,7 +16,8 @@ static const char *const calibrator_names[] = {"default",    "minmax",  "moving"
 static const nrw_recipe defaults = {.mode = NRW_MODE_STATIC,
                                     .calibrator = NRW_CALIBRATE_MINMAX,
                                     .percentile = 99.99,
-                                    .smooth = true};
+                                    .smooth = true,
+                                    .correct_bias = true};
 
 const nrw_override *nrw_recipe_override(const nrw_recipe *r, const char *name, bool is_node) {
     for (int i = 0; i < r->n_overrides; i++) {
@@ -197,6 +198,8 @@ static nrw_status read_key(nrw_arena *arena, const char *key, const json_t *v, n
         return read_bool(v, key, &r->search_weights, err);
     } else if (strcmp(key, "smooth") == 0) {
         return read_bool(v, key, &r->smooth, err);
+    } else if (strcmp(key, "correct_bias") == 0) {
+        return read_bool(v, key, &r->correct_bias, err);
     } else if (strcmp(key, "clamp_weights") == 0) {
         return read_bool(v, key, &r->clamp_weights, err);
     } else if (strcmp(key, "samples") == 0) {
@@ -272,6 +275,7 @@ static json_t *recipe_json(const nrw_recipe *r) {
     json_object_set_new(j, "symmetric_activations", json_boolean(r->symmetric));
     json_object_set_new(j, "search_weights", json_boolean(r->search_weights));
     json_object_set_new(j, "smooth", json_boolean(r->smooth));
+    json_object_set_new(j, "correct_bias", json_boolean(r->correct_bias));
     json_object_set_new(j, "clamp_weights", json_boolean(r->clamp_weights));
     json_object_set_new(j, "samples", json_integer(r->samples));
     json_object_set_new(j, "seed", json_integer((json_int_t)r->seed));

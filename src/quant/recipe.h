@@ -28,6 +28,7 @@ typedef struct nrw_recipe {
     bool symmetric;      /* activations: int8 around 0 instead of uint8 */
     bool search_weights; /* clip weights where that lowers the squared error */
     bool smooth;         /* shift the spread of channels from activations to weights */
+    bool correct_bias;   /* take back what rounded weights add to a layer's mean output */
     bool clamp_weights;
     int64_t samples; /* 0: all */
     uint64_t seed;

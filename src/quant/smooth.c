@@ -203,8 +203,8 @@ static int find_sites(nrw_model *m, const nrw_recipe *r, site *sites) {
     return n;
 }
 
-static nrw_status watch(site *s, const nrw_model *m, nrw_observer **observers, nrw_error *err) {
-    s->seen = observers[s->x->id] = nrw_observer_new(m->arena.allocator);
+static nrw_status watch(site *s, const nrw_model *m, nrw_watch *watches, nrw_error *err) {
+    s->seen = watches[s->x->id].range = nrw_observer_new(m->arena.allocator);
     if (s->seen == NULL) NRW_OOM(err);
     NRW_TRY(nrw_observer_watch_channels(s->seen, s->channels, err));
     s->peaks = nrw_observer_peaks(s->seen);
@@ -231,13 +231,14 @@ static nrw_status estimate(site *s, nrw_arena *scratch, nrw_error *err) {
 
 static nrw_status measure(nrw_model *m, const nrw_recipe *r, const nrw_sample_source *source,
                           nrw_arena *scratch, site *sites, int n, nrw_error *err) {
-    nrw_observer **observers =
-        nrw_arena_calloc(scratch, (size_t)m->n_values + 1, sizeof(nrw_observer *));
-    if (observers == NULL) NRW_OOM(err);
-    for (int i = 0; i < n; i++) NRW_TRY(watch(&sites[i], m, observers, err));
+    nrw_watch *watches = nrw_arena_calloc(scratch, (size_t)m->n_values + 1, sizeof *watches);
+    if (watches == NULL) NRW_OOM(err);
+    for (int i = 0; i < n; i++) NRW_TRY(watch(&sites[i], m, watches, err));
     int64_t limit = SAMPLES, samples;
     if (r->samples > 0 && r->samples < limit) limit = r->samples;
-    return nrw_calibrate(m, source, limit, observers, &samples, err);
+    nrw_sample_source quiet = *source; /* what it gives is seen by the calibration proper */
+    quiet.seen = NULL;
+    return nrw_calibrate(m, &quiet, limit, false, watches, &samples, err);
 }
 
 static nrw_status smooth_with(nrw_model *m, const nrw_recipe *r, const nrw_sample_source *source,

@@ -142,8 +142,14 @@ static nrw_status observe(void *user, const nrw_value *v, const nrw_tensor *t, n
 static nrw_status open_watched(comparer *c, nrw_runner *f, const nrw_model *m) {
     const nrw_plan_options options = {.keep_values = true};
     NRW_TRY(nrw_runner_open(f, m, c->data, &options, c->err));
-    nrw_session_observe(f->session, observe, c);
+    nrw_lanes_observe(f->lanes, observe, c);
     return NRW_OK;
+}
+
+/* One batch at a time: observers look at the values of one. */
+static nrw_status run_one(nrw_runner *f, const nrw_tensor *samples, nrw_error *err) {
+    NRW_TRY(nrw_runner_fill(f, 0, samples, err));
+    return nrw_runner_run(f, 1, err);
 }
 
 static nrw_status float_pass(comparer *c, nrw_runner *f, int64_t b, nrw_tensor *samples,
@@ -152,10 +158,10 @@ static nrw_status float_pass(comparer *c, nrw_runner *f, int64_t b, nrw_tensor *
     nrw_arena_reset(&c->sample_arena);
     NRW_TRY(nrw_dataset_read(c->data, b, samples, NULL, c->err));
     c->keeping = true;
-    nrw_status s = nrw_runner_run(f, samples, c->err);
+    nrw_status s = run_one(f, samples, c->err);
     c->keeping = false;
     NRW_TRY(s);
-    NRW_TRY(nrw_runner_output(f, 1, &rows, n, c->err));
+    NRW_TRY(nrw_runner_output(f, 0, 1, &rows, n, c->err));
     *out = nrw_arena_dup(&c->sample_arena, rows, (size_t)*n * sizeof(float) + 1);
     if (*out == NULL) NRW_OOM(c->err);
     return NRW_OK;
@@ -265,9 +271,9 @@ static nrw_status measure_layer(comparer *c, layer *l, nrw_runner *plain, int64_
         int64_t n, n_got;
         s = float_pass(c, plain, b, samples, &want, &n);
         c->watched = l;
-        if (s == NRW_OK) s = nrw_runner_run(&alone, samples, c->err);
+        if (s == NRW_OK) s = run_one(&alone, samples, c->err);
         c->watched = NULL;
-        if (s == NRW_OK) s = nrw_runner_output(&alone, 1, &got, &n_got, c->err);
+        if (s == NRW_OK) s = nrw_runner_output(&alone, 0, 1, &got, &n_got, c->err);
         if (s == NRW_OK && n == n_got) nrw_sqnr_add(&l->effect, want, got, n);
     }
     nrw_runner_close(&alone);
@@ -280,7 +286,7 @@ static nrw_status measure_all(comparer *c, nrw_runner *plain, nrw_runner *quanti
     int64_t n;
     for (int64_t b = 0; b < batches; b++) {
         NRW_TRY(float_pass(c, plain, b, samples, &unused, &n));
-        NRW_TRY(nrw_runner_run(quantized, samples, c->err));
+        NRW_TRY(run_one(quantized, samples, c->err));
     }
     const int64_t each = c->n * batches <= INTERVENTIONS ? batches
                          : c->n < INTERVENTIONS          ? INTERVENTIONS / c->n

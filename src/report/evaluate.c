@@ -2,9 +2,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "narrow/narrow.h"
-#include "report/runner.h"
+#include "report/evaluate.h"
 #include "report/metrics.h"
+#include "report/runner.h"
 
 const char *nrw_metric_name(nrw_metric m) {
     static const char *const names[] = {"default",   "top1", "top5",  "auc",
@@ -12,17 +12,14 @@ const char *nrw_metric_name(nrw_metric m) {
     return names[m];
 }
 
-/* A reference's outputs are kept for all samples when they take no more bytes. */
-enum { KEEP_BYTES = 64 << 20 };
-
 typedef struct evaluator {
     nrw_metric metric;
     nrw_dataset *data;
     nrw_runner model, reference;
     bool compares;
-    float *kept; /* the reference's outputs on all samples, when they were made beforehand */
-    size_t kept_bytes;
-    int64_t kept_n; /* floats in one sample's */
+    int64_t batches, samples;
+    nrw_outputs kept;              /* the reference's, when it runs before the model */
+    const nrw_outputs *reference_outputs; /* those, or the caller's; NULL: both run side by side */
     /* of the model; of the reference */
     nrw_share hits, reference_hits;
     nrw_auc auc, reference_auc;
@@ -41,7 +38,7 @@ static bool looks_like_classes(const nrw_tensor *t, int64_t batch) {
 /* The default metric is known once there is an output to look at. */
 static nrw_status choose_metric(evaluator *e, int64_t batch, int64_t n) {
     bool labels = nrw_dataset_has_labels(e->data),
-         classes = looks_like_classes(&e->model.outputs[0], batch);
+         classes = looks_like_classes(nrw_runner_first_output(&e->model, 0), batch);
     if (e->metric == NRW_METRIC_DEFAULT) {
         if (labels && n > 1)
             e->metric = NRW_METRIC_TOP1;
@@ -101,60 +98,67 @@ static nrw_status add_sample(evaluator *e, int64_t i, const float *row, const fl
     return NRW_OK;
 }
 
-/* The reference's rows for a batch: kept ones, or made now. */
-static nrw_status reference_rows(evaluator *e, int64_t b, const nrw_tensor *samples,
-                                 const float **rows, int64_t *n) {
+/* The reference's rows for batch b, lane i of the present run: kept ones, or made by that run. */
+static nrw_status reference_rows(evaluator *e, int64_t b, int i, const float **rows, int64_t *n) {
     int64_t size = nrw_dataset_batch_size(e->data);
-    if (e->kept != NULL) {
-        *n = e->kept_n;
-        *rows = e->kept + b * size * e->kept_n;
-        return NRW_OK;
-    }
-    NRW_TRY(nrw_runner_run(&e->reference, samples, e->err));
-    return nrw_runner_output(&e->reference, size, rows, n, e->err);
+    if (e->reference_outputs == NULL)
+        return nrw_runner_output(&e->reference, i, size, rows, n, e->err);
+    if (e->reference_outputs->n % size != 0)
+        NRW_FAIL(e->err, NRW_ERR_DATA, "the reference's output does not divide into %lld samples",
+                 (long long)size);
+    *n = e->reference_outputs->n / size;
+    *rows = nrw_outputs_get(e->reference_outputs, b);
+    return NRW_OK;
 }
 
-static nrw_status run_batch(evaluator *e, int64_t b, nrw_tensor *samples) {
-    int valid;
+static nrw_status add_batch(evaluator *e, int64_t b, int i) {
     int64_t size = nrw_dataset_batch_size(e->data), n, n_ref = 0;
     const float *rows, *refs = NULL;
-    NRW_TRY(nrw_dataset_read(e->data, b, samples, &valid, e->err));
-    NRW_TRY(nrw_runner_run(&e->model, samples, e->err));
-    NRW_TRY(nrw_runner_output(&e->model, size, &rows, &n, e->err));
+    NRW_TRY(nrw_runner_output(&e->model, i, size, &rows, &n, e->err));
     if (e->compares) {
-        NRW_TRY(reference_rows(e, b, samples, &refs, &n_ref));
+        NRW_TRY(reference_rows(e, b, i, &refs, &n_ref));
         if (n != n_ref)
             NRW_FAIL(e->err, NRW_ERR_DATA,
                      "the model gives %lld values a sample, the reference %lld", (long long)n,
                      (long long)n_ref);
     }
     if (b == 0) NRW_TRY(choose_metric(e, size, n));
-    for (int k = 0; k < valid; k++) {
+    for (int k = 0; k < size && b * size + k < e->samples; k++) {
         NRW_TRY(add_sample(e, b * size + k, rows + k * n, refs != NULL ? refs + k * n : NULL, n));
     }
     return NRW_OK;
 }
 
+/* Reads batches from b on into the lanes of one or two runners, and runs them; *n says how many. */
+static nrw_status run_batches(evaluator *e, nrw_runner *f, nrw_runner *beside, int64_t b,
+                              nrw_tensor *samples, int *n) {
+    int width = nrw_runner_width(f);
+    if (beside != NULL && nrw_runner_width(beside) < width) width = nrw_runner_width(beside);
+    for (*n = 0; *n < width && b + *n < e->batches; ++*n) {
+        NRW_TRY(nrw_dataset_read(e->data, b + *n, samples, NULL, e->err));
+        NRW_TRY(nrw_runner_fill(f, *n, samples, e->err));
+        if (beside != NULL) NRW_TRY(nrw_runner_fill(beside, *n, samples, e->err));
+    }
+    NRW_TRY(nrw_runner_run(f, *n, e->err));
+    return beside != NULL ? nrw_runner_run(beside, *n, e->err) : NRW_OK;
+}
+
 /* Runs the reference on everything before the model is even planned, so that the two need not be in
  * memory together; unless its outputs would take more than they do. */
-static nrw_status run_reference_first(evaluator *e, nrw_tensor *samples, int64_t batches) {
-    int64_t size = nrw_dataset_batch_size(e->data);
-    for (int64_t b = 0; b < batches; b++) {
-        const float *rows;
-        NRW_TRY(nrw_progress(e->reference.model->context, "evaluating the reference", b, batches,
+static nrw_status run_reference_first(evaluator *e, nrw_tensor *samples) {
+    int n;
+    nrw_outputs_init(&e->kept, e->reference.arena.allocator, e->batches);
+    for (int64_t b = 0; b < e->batches; b += n) {
+        NRW_TRY(nrw_progress(e->reference.model->context, "evaluating the reference", b, e->batches,
                              e->err));
-        NRW_TRY(nrw_dataset_read(e->data, b, samples, NULL, e->err));
-        NRW_TRY(nrw_runner_run(&e->reference, samples, e->err));
-        NRW_TRY(nrw_runner_output(&e->reference, size, &rows, &e->kept_n, e->err));
-        size_t one = (size_t)(size * e->kept_n) * sizeof(float), all;
-        if (b == 0) {
-            if (!nrw_mul_size(one, (size_t)batches, &all) || all > KEEP_BYTES) return NRW_OK;
-            e->kept_bytes = all + 1;
-            e->kept = nrw_mem_alloc(e->reference.arena.allocator, e->kept_bytes);
-            if (e->kept == NULL) NRW_OOM(e->err);
+        NRW_TRY(run_batches(e, &e->reference, NULL, b, samples, &n));
+        for (int i = 0; i < n; i++) {
+            NRW_TRY(nrw_outputs_add(&e->kept, b + i, nrw_runner_first_output(&e->reference, i),
+                                    e->err));
         }
-        memcpy(e->kept + b * size * e->kept_n, rows, one);
+        if (e->kept.batches < b + n) return NRW_OK; /* not to be kept */
     }
+    e->reference_outputs = &e->kept;
     nrw_runner_close(&e->reference);
     return NRW_OK;
 }
@@ -164,18 +168,20 @@ static nrw_status run_all(evaluator *e, const nrw_model *m, const nrw_model *ref
     nrw_tensor *samples =
         nrw_arena_calloc(arena, (size_t)nrw_dataset_inputs(e->data) + 1, sizeof *samples);
     if (samples == NULL) NRW_OOM(e->err);
-    int64_t batches = nrw_dataset_batches(e->data);
-    if (batches == 0) NRW_FAIL(e->err, NRW_ERR_DATA, "the data hold no sample");
-    if (e->compares) {
+    if (e->batches == 0) NRW_FAIL(e->err, NRW_ERR_DATA, "the data hold no sample");
+    if (reference != NULL) {
         NRW_TRY(nrw_runner_open(&e->reference, reference, e->data, NULL, e->err));
-        NRW_TRY(run_reference_first(e, samples, batches));
+        NRW_TRY(run_reference_first(e, samples));
     }
     NRW_TRY(nrw_runner_open(&e->model, m, e->data, NULL, e->err));
-    for (int64_t b = 0; b < batches; b++) {
-        NRW_TRY(nrw_progress(m->context, "evaluating", b, batches, e->err));
-        NRW_TRY(run_batch(e, b, samples));
+    nrw_runner *beside = reference != NULL && e->reference_outputs == NULL ? &e->reference : NULL;
+    int n;
+    for (int64_t b = 0; b < e->batches; b += n) {
+        NRW_TRY(nrw_progress(m->context, "evaluating", b, e->batches, e->err));
+        NRW_TRY(run_batches(e, &e->model, beside, b, samples, &n));
+        for (int i = 0; i < n; i++) NRW_TRY(add_batch(e, b + i, i));
     }
-    return nrw_progress(m->context, "evaluating", batches, batches, e->err);
+    return nrw_progress(m->context, "evaluating", e->batches, e->batches, e->err);
 }
 
 static nrw_interval main_value(evaluator *e) {
@@ -204,7 +210,7 @@ static void conclude(evaluator *e, nrw_evaluation *out) {
                             .agreement = NAN,
                             .sqnr_db = NAN,
                             .cosine = NAN,
-                            .samples = nrw_dataset_samples(e->data)};
+                            .samples = e->samples};
     if (!e->compares) return;
     out->agreement = nrw_share_value(&e->agreement).value;
     out->sqnr_db = nrw_sqnr_value(&e->sqnr).value;
@@ -215,20 +221,44 @@ static void conclude(evaluator *e, nrw_evaluation *out) {
     out->p_value = nrw_paired_p_mid(&e->paired);
 }
 
-nrw_status nrw_evaluate(const nrw_model *m, const nrw_model *reference, nrw_dataset *d,
-                        nrw_metric metric, nrw_evaluation *out, nrw_error *err) {
-    evaluator e = {.metric = metric, .data = d, .compares = reference != NULL, .err = err};
-    nrw_auc_init(&e.auc, &m->context->memory.allocator);
-    nrw_auc_init(&e.reference_auc, &m->context->memory.allocator);
+static nrw_status evaluate(evaluator *e, const nrw_model *m, const nrw_model *reference,
+                           nrw_evaluation *out) {
+    const nrw_allocator *a = &m->context->memory.allocator;
+    const int64_t size = nrw_dataset_batch_size(e->data), all = nrw_dataset_samples(e->data);
+    e->samples = e->batches * size < all ? e->batches * size : all;
+    nrw_auc_init(&e->auc, a);
+    nrw_auc_init(&e->reference_auc, a);
     nrw_arena arena;
-    nrw_arena_init(&arena, &m->context->memory.allocator);
-    nrw_status s = run_all(&e, m, reference, &arena);
-    if (s == NRW_OK) conclude(&e, out);
-    nrw_auc_free(&e.auc);
-    nrw_auc_free(&e.reference_auc);
-    if (e.model.model != NULL) nrw_runner_close(&e.model);
-    if (e.reference.model != NULL) nrw_runner_close(&e.reference);
-    nrw_mem_free(arena.allocator, e.kept, e.kept_bytes);
+    nrw_arena_init(&arena, a);
+    nrw_status s = run_all(e, m, reference, &arena);
+    if (s == NRW_OK) conclude(e, out);
+    nrw_auc_free(&e->auc);
+    nrw_auc_free(&e->reference_auc);
+    if (e->model.model != NULL) nrw_runner_close(&e->model);
+    if (e->reference.model != NULL) nrw_runner_close(&e->reference);
+    if (e->kept.allocator != NULL) nrw_outputs_free(&e->kept);
     nrw_arena_free(&arena);
     return s;
+}
+
+nrw_status nrw_evaluate(const nrw_model *m, const nrw_model *reference, nrw_dataset *d,
+                        nrw_metric metric, nrw_evaluation *out, nrw_error *err) {
+    evaluator e = {.metric = metric,
+                   .data = d,
+                   .compares = reference != NULL,
+                   .batches = nrw_dataset_batches(d),
+                   .err = err};
+    return evaluate(&e, m, reference, out);
+}
+
+nrw_status nrw_evaluate_first(const nrw_model *m, const nrw_model *reference,
+                              const nrw_outputs *outputs, nrw_dataset *d, int64_t batches,
+                              nrw_evaluation *out, nrw_error *err) {
+    const bool complete = nrw_outputs_complete(outputs) && outputs->batches == batches;
+    evaluator e = {.data = d,
+                   .compares = true,
+                   .batches = batches,
+                   .reference_outputs = complete ? outputs : NULL,
+                   .err = err};
+    return evaluate(&e, m, complete ? NULL : reference, out);
 }

@@ -28,40 +28,50 @@ nrw_status nrw_runner_open(nrw_runner *f, const nrw_model *m, const nrw_dataset 
     memset(f, 0, sizeof *f);
     f->model = m;
     nrw_arena_init(&f->arena, m->arena.allocator);
-    size_t n_in = (size_t)m->graph->n_inputs + 1, n_out = (size_t)m->graph->n_outputs + 1;
+    size_t n_in = (size_t)m->graph->n_inputs + 1;
     f->source = nrw_arena_calloc(&f->arena, n_in, sizeof *f->source);
     f->inputs = nrw_arena_calloc(&f->arena, n_in, sizeof *f->inputs);
-    f->outputs = nrw_arena_calloc(&f->arena, n_out, sizeof *f->outputs);
-    if (f->source == NULL || f->inputs == NULL || f->outputs == NULL) NRW_OOM(err);
+    if (f->source == NULL || f->inputs == NULL) NRW_OOM(err);
     NRW_TRY(match_inputs(f, d, err));
     NRW_TRY_CTX(err, nrw_plan_create(m, options, &f->plan, err), "%s", m->source);
-    return nrw_session_create(f->plan, &f->session, err);
+    return nrw_lanes_create(f->plan, 0, &f->lanes, err);
 }
 
 void nrw_runner_close(nrw_runner *f) {
-    nrw_session_destroy(f->session);
+    nrw_lanes_destroy(f->lanes);
     nrw_plan_destroy(f->plan);
     nrw_mem_free(f->arena.allocator, f->values, f->values_bytes);
     nrw_arena_free(&f->arena);
     memset(f, 0, sizeof *f);
 }
 
-nrw_status nrw_runner_run(nrw_runner *f, const nrw_tensor *samples, nrw_error *err) {
+int nrw_runner_width(const nrw_runner *f) {
+    return nrw_lanes_width(f->lanes);
+}
+
+nrw_status nrw_runner_fill(nrw_runner *f, int i, const nrw_tensor *samples, nrw_error *err) {
     const nrw_graph *g = f->model->graph;
-    for (int i = 0; i < g->n_inputs; i++) {
-        f->inputs[i] = f->source[i] >= 0 ? samples[f->source[i]] : (nrw_tensor){0};
+    for (int k = 0; k < g->n_inputs; k++) {
+        f->inputs[k] = f->source[k] >= 0 ? samples[f->source[k]] : (nrw_tensor){0};
     }
-    NRW_TRY_CTX(err,
-                nrw_session_run(f->session, g->n_inputs, f->inputs, g->n_outputs, f->outputs, err),
-                "%s", f->model->source);
+    return nrw_lanes_fill(f->lanes, i, f->inputs, err);
+}
+
+nrw_status nrw_runner_run(nrw_runner *f, int n, nrw_error *err) {
+    int failed;
+    NRW_TRY_CTX(err, nrw_lanes_run(f->lanes, n, &failed, err), "%s", f->model->source);
     return NRW_OK;
 }
 
-nrw_status nrw_runner_output(nrw_runner *f, int64_t batch, const float **rows, int64_t *n,
+const nrw_tensor *nrw_runner_first_output(const nrw_runner *f, int i) {
+    return &nrw_lanes_outputs(f->lanes, i)[0];
+}
+
+nrw_status nrw_runner_output(nrw_runner *f, int i, int64_t batch, const float **rows, int64_t *n,
                              nrw_error *err) {
     if (f->model->graph->n_outputs < 1)
         NRW_FAIL(err, NRW_ERR_DATA, "%s: the model has no output", f->model->source);
-    const nrw_tensor *t = &f->outputs[0];
+    const nrw_tensor *t = nrw_runner_first_output(f, i);
     int64_t count = nrw_tensor_count(t);
     if (t->kind != NRW_TENSOR || count % batch != 0)
         NRW_FAIL(err, NRW_ERR_DATA, "%s: output '%s' does not divide into %lld samples",

@@ -3,15 +3,15 @@
 #define NRW_REPORT_RUNNER_H
 
 #include "data/dataset.h"
-#include "runtime/session.h"
+#include "runtime/lanes.h"
 
 typedef struct nrw_runner {
     const nrw_model *model;
     nrw_plan *plan;
-    nrw_session *session;
+    nrw_lanes *lanes;
     nrw_arena arena;
     int *source; /* [graph inputs] which of the dataset's inputs; -1: the model's default */
-    nrw_tensor *inputs, *outputs;
+    nrw_tensor *inputs;
     float *values; /* the first output as floats, when it is of another type */
     size_t values_bytes;
 } nrw_runner;
@@ -21,11 +21,17 @@ typedef struct nrw_runner {
 nrw_status nrw_runner_open(nrw_runner *f, const nrw_model *m, const nrw_dataset *d,
                            const nrw_plan_options *options, nrw_error *err) NRW_MUST_CHECK;
 void nrw_runner_close(nrw_runner *f);
-/* Runs on what nrw_dataset_read gave. */
-nrw_status nrw_runner_run(nrw_runner *f, const nrw_tensor *samples, nrw_error *err) NRW_MUST_CHECK;
-/* The first output of the last run, `batch` samples of *n floats each. NRW_ERR_DATA if it does not
- * divide. */
-nrw_status nrw_runner_output(nrw_runner *f, int64_t batch, const float **rows, int64_t *n,
+/* Batches that the next run takes at once (nrw_lanes_width). */
+int nrw_runner_width(const nrw_runner *f);
+/* Batch i of the next run is what nrw_dataset_read gave; it is copied. */
+nrw_status nrw_runner_fill(nrw_runner *f, int i, const nrw_tensor *samples,
+                           nrw_error *err) NRW_MUST_CHECK;
+/* Runs on the first n batches. */
+nrw_status nrw_runner_run(nrw_runner *f, int n, nrw_error *err) NRW_MUST_CHECK;
+/* The first output of batch i of the last run, `batch` samples of *n floats each, valid until the
+ * next call. NRW_ERR_DATA if it does not divide. */
+nrw_status nrw_runner_output(nrw_runner *f, int i, int64_t batch, const float **rows, int64_t *n,
                              nrw_error *err) NRW_MUST_CHECK;
+const nrw_tensor *nrw_runner_first_output(const nrw_runner *f, int i);
 
 #endif

@@ -1,6 +1,7 @@
 /* Making plans: which kernel runs each node. */
 #include "runtime/plan.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -47,21 +48,49 @@ static bool is_alias(const nrw_node *n) {
            n->inputs[0]->type.kind == NRW_TENSOR && n->inputs[0]->data == NULL;
 }
 
-static nrw_status choose(nrw_plan *p, const nrw_node *n, nrw_step *step, nrw_error *err) {
+/* What a Relu or Clip that alone reads n's output leaves of it. */
+static void clamp_behind(const nrw_plan *p, const nrw_node *n, float *lo, float *hi) {
+    const nrw_value *v = n->n_outputs > 0 ? n->outputs[0] : NULL;
+    const nrw_use *use = v != NULL ? nrw_value_only_use(v) : NULL;
+    double low, high;
+    *lo = -INFINITY;
+    *hi = INFINITY;
+    if (p->options.keep_values && !p->options.fuse_clamps) return;
+    if (use == NULL || use->node->graph != n->graph || use->index != 0 || v->quant != NULL ||
+        v->type.dtype != NRW_F32 || !nrw_clamp_bounds(use->node, &low, &high))
+        return;
+    const nrw_value *y = use->node->outputs[0];
+    if (y == NULL || y->quant != NULL) return;
+    *lo = (float)low;
+    *hi = (float)high;
+}
+
+/* n is a Relu or Clip whose work the step before it does. */
+static bool is_done_already(const nrw_node *n) {
+    const nrw_value *x = n->n_inputs > 0 ? n->inputs[0] : NULL;
+    double lo, hi;
+    if (x == NULL || x->producer == NULL || !nrw_clamp_bounds(n, &lo, &hi)) return false;
+    const nrw_step *step = x->producer->tag;
+    return step->clamps;
+}
+
+static nrw_status choose(nrw_plan *p, nrw_node *n, nrw_step *step, nrw_error *err) {
     step->node = n;
     step->kernel = "reference";
+    n->tag = step;
     if (n->op == NULL)
         NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
                  "operator %s%s%s is not supported, so the model cannot run", n->domain,
                  n->domain[0] != 0 ? "::" : "", n->type);
-    if (is_alias(n)) {
+    if (is_alias(n) || is_done_already(n)) {
         step->mode = NRW_STEP_ALIAS;
         step->kernel = "alias";
         return NRW_OK;
     }
     bool annotated = nrw_eval_is_annotated(n), integers = annotated && !p->options.simulate;
-    nrw_plan_node hook = {p->context, p->kernels, n, &p->arena, integers, err};
+    nrw_plan_node hook = {p->context, p->kernels, n, &p->arena, integers, -INFINITY, INFINITY, err};
     nrw_step_choice choice = {0};
+    clamp_behind(p, n, &hook.clamp_lo, &hook.clamp_hi);
     if (n->op->plan != NULL) NRW_TRY(n->op->plan(&hook, &choice));
     if (choice.run == NULL && integers && nrw_eval_takes_integers(n)) {
         bool moves = n->op->integer == NULL || n->op->integer_ok == NULL || !n->op->integer_ok(n);
@@ -71,13 +100,14 @@ static nrw_status choose(nrw_plan *p, const nrw_node *n, nrw_step *step, nrw_err
     }
     step->run = choice.run != NULL ? choice.run : n->op->reference;
     step->state = choice.state;
+    step->clamps = choice.clamps && (hook.clamp_lo > -INFINITY || hook.clamp_hi < INFINITY);
     if (choice.kernel != NULL) step->kernel = choice.kernel;
     if (!annotated || (choice.run != NULL && choice.takes_quantized)) return NRW_OK;
     step->mode = NRW_STEP_SIMULATED;
     return widen_constants(p, step, err);
 }
 
-static nrw_status plan_graph(nrw_plan *p, const nrw_graph *g, nrw_plan_graph ***tail,
+static nrw_status plan_graph(nrw_plan *p, nrw_graph *g, nrw_plan_graph ***tail,
                              nrw_error *err);
 
 static nrw_status plan_bodies(nrw_plan *p, nrw_step *step, nrw_plan_graph ***tail, nrw_error *err) {
@@ -87,7 +117,7 @@ static nrw_status plan_bodies(nrw_plan *p, nrw_step *step, nrw_plan_graph ***tai
         step->has_body = true;
         int64_t count = a->type == NRW_ATTR_GRAPH ? 1 : a->n;
         for (int64_t k = 0; k < count; k++) {
-            const nrw_graph *body = a->type == NRW_ATTR_GRAPH ? a->graph : a->graphs[k];
+            nrw_graph *body = a->type == NRW_ATTR_GRAPH ? a->graph : a->graphs[k];
             NRW_TRY(plan_graph(p, body, tail, err));
         }
     }
@@ -105,7 +135,7 @@ static void forget_now_and_then(const nrw_plan *p, const nrw_node *n, size_t *re
     *read = 0;
 }
 
-static nrw_status plan_graph(nrw_plan *p, const nrw_graph *g, nrw_plan_graph ***tail,
+static nrw_status plan_graph(nrw_plan *p, nrw_graph *g, nrw_plan_graph ***tail,
                              nrw_error *err) {
     size_t read = 0;
     nrw_plan_graph *pg = nrw_arena_calloc(&p->arena, 1, sizeof *pg);
@@ -115,7 +145,7 @@ static nrw_status plan_graph(nrw_plan *p, const nrw_graph *g, nrw_plan_graph ***
     if (pg->steps == NULL) NRW_OOM(err);
     **tail = pg;
     *tail = &pg->next;
-    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
+    for (nrw_node *n = g->first; n != NULL; n = n->next) {
         nrw_step *step = &pg->steps[pg->n_steps++];
         NRW_TRY_CTX(err, choose(p, n, step, err), "node '%s' (%s)", n->name, n->type);
         NRW_TRY(plan_bodies(p, step, tail, err));

@@ -87,7 +87,7 @@ static nrw_status next_sample(void *user, int64_t index, int n, nrw_tensor *in, 
 static nrw_status quantize(const nrw_model *m, const nrw_recipe *r, int64_t n_samples,
                            nrw_model **q, nrw_error *err) {
     samples s = {.n = n_samples, .graph = m->graph};
-    const nrw_sample_source source = {next_sample, &s, n_samples};
+    const nrw_sample_source source = {.next = next_sample, .user = &s, .count = n_samples};
     return nrw_quantize_graph(m, r, &source, q, NULL, err);
 }
 

@@ -64,7 +64,7 @@ static nrw_model *smoothed(const char *text, const nrw_recipe *r) {
     nrw_model *m = parsed(text);
     nrw_error err;
     float x[48];
-    const nrw_sample_source source = {next_sample, x, 4};
+    const nrw_sample_source source = {.next = next_sample, .user = x, .count = 4};
     assert_ok(nrw_smooth(m, r, &source, &err), &err);
     assert_ok(nrw_graph_verify(m, &err), &err);
     return m;
