@@ -39,6 +39,7 @@ static void *system_alloc(void *user, size_t size) {
     if (!PAGES_OF_THEIR_OWN || rounded < LARGE)
         return aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
     void *p = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED && rounded >= (4 << 20)) madvise(p, rounded, MADV_HUGEPAGE);
     return p != MAP_FAILED ? p : NULL;
 }
 
