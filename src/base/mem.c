@@ -95,6 +95,10 @@ void nrw_limit_init(nrw_limit *l, const nrw_allocator *parent, size_t limit) {
     *l = (nrw_limit){.allocator = {limit_alloc, limit_free, l}, .parent = parent, .limit = limit};
 }
 
+size_t nrw_limit_used(const nrw_limit *l) {
+    return __atomic_load_n(&l->used, __ATOMIC_RELAXED);
+}
+
 /* Arenas ------------------------------------------------------------------------------------ */
 
 /* The first chunk of the list is the one that is filled; the others are full, or hold one large

@@ -30,6 +30,7 @@ typedef struct nrw_limit {
     size_t limit, used, peak; /* bytes; used and peak are updated atomically */
 } nrw_limit;
 void nrw_limit_init(nrw_limit *l, const nrw_allocator *parent, size_t limit);
+size_t nrw_limit_used(const nrw_limit *l); /* now, from any thread */
 
 /* Bump allocation in chunks; everything goes at once with nrw_arena_free. Not thread-safe. */
 typedef struct nrw_arena_chunk nrw_arena_chunk;

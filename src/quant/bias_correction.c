@@ -158,6 +158,8 @@ static nrw_status correct(nrw_node *n, const layout *l, const nrw_quant *weights
     for (int64_t o = 0; o < l->outputs; o++) {
         bias[o] = (float)((before != NULL ? (double)before[o] : 0) - shift[o]);
     }
+    if (n->n_inputs <= spec->bias_input)
+        NRW_TRY(nrw_node_resize_inputs(n, spec->bias_input + 1, err));
     return nrw_node_set_input(n, spec->bias_input, v, err);
 }
 

@@ -3,7 +3,7 @@
 #include "base/pool.h"
 
 enum { WIDEST = 64 };
-#define SLAB_BYTES ((size_t)64 << 20) /* of all lanes together */
+#define LANES_BYTES ((size_t)64 << 20) /* of all lanes together */
 
 typedef struct lane {
     nrw_session *session;
@@ -19,6 +19,7 @@ struct nrw_lanes {
     lane lanes[WIDEST];
     int open, width, most;
     bool measured; /* a session has run */
+    size_t used;   /* of the context's memory, before there were lanes */
     nrw_observer_fn observer;
     void *observer_user;
 };
@@ -41,6 +42,7 @@ nrw_status nrw_lanes_create(const nrw_plan *p, int most, nrw_lanes **out, nrw_er
     nrw_lanes *l = nrw_mem_alloc(a, sizeof *l);
     if (l == NULL) NRW_OOM(err);
     *l = (nrw_lanes){.plan = p, .width = 1, .most = most > 0 && most < WIDEST ? most : WIDEST};
+    l->used = nrw_limit_used(&p->context->memory);
     nrw_arena_init(&l->arena, a);
     const nrw_status s = open_lane(l, err);
     if (s == NRW_OK)
@@ -91,13 +93,16 @@ static void run_lane(void *arg, int64_t i, int worker) {
                                  &at->err);
 }
 
+/* A limit must hold: what is left of it is not taken to the end, for lanes grow. */
 static void widen(nrw_lanes *l) {
+    const nrw_limit *memory = &l->plan->context->memory;
     const int threads = nrw_pool_threads(l->plan->context->pool);
-    const size_t slab = nrw_session_slab_bytes(l->lanes[0].session);
-    const size_t fit = SLAB_BYTES / (slab > 0 ? slab : 1);
+    const size_t used = nrw_limit_used(memory), each = used > l->used ? used - l->used : 1;
+    const size_t left = memory->limit > used ? memory->limit - used : 0;
+    const size_t most = left / 2 < LANES_BYTES ? left / 2 : LANES_BYTES;
     l->measured = true;
     l->width = threads < l->most ? threads : l->most;
-    if ((size_t)l->width > fit) l->width = fit > 0 ? (int)fit : 1;
+    if ((size_t)l->width > 1 + most / each) l->width = 1 + (int)(most / each);
     /* A few lanes on many threads would leave most of them idle. */
     if (2 * l->width < threads) l->width = 1;
 }

@@ -14,7 +14,8 @@ nrw_status nrw_lanes_create(const nrw_plan *p, int most, nrw_lanes **out,
 void nrw_lanes_destroy(nrw_lanes *l); /* NULL allowed */
 
 /* How many lanes the next run may use: one until the first run has shown how much memory a session
- * takes, then as many as there are threads, as long as their slabs stay small. */
+ * takes, then as many as there are threads, as long as that stays small and the context's limit is
+ * far. */
 int nrw_lanes_width(const nrw_lanes *l);
 /* A copy of one sample's inputs, as for nrw_session_run, for lane i < width. */
 nrw_status nrw_lanes_fill(nrw_lanes *l, int i, const nrw_tensor *inputs, nrw_error *err) NRW_MUST_CHECK;

@@ -7,7 +7,7 @@
 
 /* The integers of one annotated value, and how they are made real again. */
 typedef struct lowered {
-    nrw_value *q, *scale, *zero;
+    nrw_value *q, *scale, *zero; /* zero NULL: int32, which has none (ONNX, DequantizeLinear) */
     int axis;
     int64_t block;
 } lowered;
@@ -27,8 +27,8 @@ static nrw_value *dequantized(const lowered *l, const nrw_type *type, nrw_node *
                               nrw_error *err) {
     nrw_type real = *type;
     real.dtype = NRW_F32;
-    nrw_value *v = nrw_onnx_emit(g, "DequantizeLinear", 3, (nrw_value *[]){l->q, l->scale, l->zero},
-                                 &real, user);
+    nrw_value *v = nrw_onnx_emit(g, "DequantizeLinear", l->zero != NULL ? 3 : 2,
+                                 (nrw_value *[]){l->q, l->scale, l->zero}, &real, user);
     if (v == NULL || set_axis(v->producer, l->axis, l->block, err) != NRW_OK) return NULL;
     return v;
 }
@@ -114,6 +114,7 @@ static nrw_status lower_constant(nrw_value *v, nrw_error *err) {
     l.q->name = v->name;
     v->name = name;
     NRW_TRY(nrw_onnx_params(g, q, &v->type, &l.scale, &l.zero, err));
+    if (q->dtype == NRW_I32) l.zero = NULL; /* 0 by nrw_quant_bias */
     for (size_t left = v->n_uses; left-- > 0;) {
         const nrw_use use = v->uses[left];
         if (use.node != NULL && picks_rows(v, &use))
