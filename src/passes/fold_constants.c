@@ -1,16 +1,18 @@
 /* Computes what depends on constants alone, and Shape of a value whose shape is known. A chain of
  * nodes is computed as a whole: what passes between them leaves no constant behind, only what
  * others read. That may not be larger than the constants that the chain starts from (or 64 KiB),
- * and altogether not than all constants of the graph: a file that says Expand or ConstantOfShape
- * stays small. Annotated constants are never folded away. */
+ * and altogether not than 16 MiB and all constants of the model: a file that says Expand or
+ * ConstantOfShape stays small. Nor may a result turn out larger than its type said: types of files
+ * lie. Annotated constants are never folded away. */
 #include <string.h>
 
+#include "ops/eval.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
 #define SMALL_BYTES     ((size_t)64 << 10)
 #define TRANSIENT_BYTES ((size_t)256 << 20) /* of everything that passes between nodes */
-#define GROWTH_BYTES    ((size_t)16 << 20)  /* beyond the size of the graph's constants */
+#define GROWTH_BYTES    ((size_t)16 << 20)  /* beyond the size of the model's constants */
 
 typedef enum fate {
     STAYS = 0,
@@ -31,7 +33,7 @@ typedef struct folding {
     bool *changed;
     entry *entries; /* of the graph at hand, in order; node->tag is the index + 1 */
     int n;
-    size_t transient, growth; /* what is left of the limits */
+    size_t transient, growth; /* what is left of the limits: of this graph, of the model */
 } folding;
 
 static size_t plus(size_t a, size_t b) {
@@ -78,8 +80,8 @@ static bool known_outputs(const nrw_node *n, size_t *bytes) {
     return true;
 }
 
-/* Bytes of the constants that input i of n comes down to; one that is read twice counts once. False
- * when it comes from elsewhere. */
+/* Bytes of the constants that input i of n comes down to; an input that is read twice counts once.
+ * False when it comes from elsewhere. */
 static bool known_input(const folding *f, const nrw_node *n, int i, size_t *bytes) {
     const nrw_value *v = n->inputs[i];
     *bytes = 0;
@@ -135,8 +137,8 @@ static fate settle(folding *f, const entry *e) {
         f->transient -= e->makes;
         return PASSES_ON;
     }
-    if (nrw_is(e->node, "Constant") || e->makes <= SMALL_BYTES) return FOLDS;
-    if (e->makes > e->from || e->makes > f->growth) return STAYS;
+    if (nrw_is(e->node, "Constant")) return FOLDS;
+    if ((e->makes > e->from && e->makes > SMALL_BYTES) || e->makes > f->growth) return STAYS;
     f->growth -= e->makes;
     return FOLDS;
 }
@@ -146,7 +148,6 @@ static nrw_status decide(folding *f, nrw_graph *g, nrw_error *err) {
     if (f->entries == NULL) NRW_OOM(err);
     f->n = 0;
     f->transient = TRANSIENT_BYTES;
-    f->growth = GROWTH_BYTES;
     for (nrw_node *n = g->first; n != NULL; n = n->next) n->tag = (void *)(intptr_t)++f->n;
     int k = 0;
     for (nrw_node *n = g->first; n != NULL; n = n->next) {
@@ -154,12 +155,7 @@ static nrw_status decide(folding *f, nrw_graph *g, nrw_error *err) {
         e->node = n;
     }
     for (int i = 0; i < f->n; i++) {
-        const nrw_node *n = f->entries[i].node;
         f->entries[i].fate = judge(f, &f->entries[i]);
-        for (int j = 0; j < n->n_inputs; j++) {
-            if (is_plain_const(n->inputs[j]))
-                f->growth = plus(f->growth, nrw_tensor_bytes(n->inputs[j]->data));
-        }
     }
     for (int i = f->n - 1; i >= 0; i--) {
         if (f->entries[i].fate == COMPUTABLE) f->entries[i].fate = settle(f, &f->entries[i]);
@@ -189,10 +185,39 @@ static const nrw_tensor *value_of(const folding *f, const nrw_node *n, int i) {
     return made_by->out != NULL ? &made_by->out[v->producer_index] : NULL;
 }
 
+/* What the values at hand say of the outputs is no more than was reckoned with. */
+static bool stays_in_bounds(const entry *e, const nrw_tensor *const *in, nrw_arena *arena) {
+    const nrw_node *n = e->node;
+    nrw_type *types = nrw_arena_calloc(arena, (size_t)n->n_outputs + 1, sizeof *types);
+    size_t total = 0, bytes;
+    if (types == NULL || nrw_op_infer_now(n, in, types, arena, NULL) != NRW_OK) return false;
+    for (int i = 0; i < n->n_outputs; i++) {
+        if (n->outputs[i] == NULL || !nrw_type_is_static(&types[i])) continue; /* told afterwards */
+        if (types[i].dtype == NRW_NONE ||
+            nrw_checked_bytes(types[i].dtype, types[i].rank, types[i].dims, &bytes, NULL) != NRW_OK)
+            return false;
+        total = plus(total, bytes);
+    }
+    return total <= e->makes;
+}
+
+static bool came_as_told(const entry *e, const nrw_tensor *out) {
+    size_t total = 0, text = 0;
+    for (int i = 0; i < e->node->n_outputs; i++) {
+        if (e->node->outputs[i] == NULL) continue;
+        total = plus(total, nrw_tensor_bytes(&out[i]));
+        if (out[i].dtype != NRW_STRING) continue;
+        const nrw_string *s = out[i].data;
+        for (int64_t k = 0; k < nrw_tensor_count(&out[i]); k++) text = plus(text, s[k].size);
+    }
+    return total <= e->makes && text <= SMALL_BYTES;
+}
+
 /* Outputs in the arena. Leaves *done NULL when something that it needs could not be computed, or it
  * cannot itself: the node stays then, and says so when it is run. */
-static nrw_status compute(const folding *f, const nrw_node *n, nrw_arena *arena, nrw_tensor **done,
+static nrw_status compute(const folding *f, const entry *e, nrw_arena *arena, nrw_tensor **done,
                           nrw_error *err) {
+    const nrw_node *n = e->node;
     nrw_tensor *out = nrw_arena_calloc(arena, (size_t)n->n_outputs + 1, sizeof *out);
     const nrw_tensor **in = nrw_arena_calloc(arena, (size_t)n->n_inputs + 1, sizeof *in);
     if (out == NULL || in == NULL) NRW_OOM(err);
@@ -203,9 +228,10 @@ static nrw_status compute(const folding *f, const nrw_node *n, nrw_arena *arena,
     for (int i = 0; i < n->n_inputs; i++) {
         if (n->inputs[i] != NULL && (in[i] = value_of(f, n, i)) == NULL) return NRW_OK;
     }
+    if (!stays_in_bounds(e, in, arena)) return NRW_OK;
     nrw_status s = nrw_op_run(n->graph->model->context, n, in, out, arena, err);
     if (s == NRW_ERR_MEMORY) return s;
-    if (s == NRW_OK) *done = out;
+    if (s == NRW_OK && came_as_told(e, out)) *done = out;
     return NRW_OK;
 }
 
@@ -219,11 +245,12 @@ static nrw_status put_constant(nrw_value *v, const nrw_tensor *t, nrw_error *err
 }
 
 /* Readers find constants in the place of the node's outputs. */
-static nrw_status fold_node(folding *f, nrw_node *n, nrw_error *err) {
+static nrw_status fold_node(folding *f, const entry *e, nrw_error *err) {
+    nrw_node *n = e->node;
     nrw_arena arena;
     nrw_arena_init(&arena, f->scratch->allocator);
     nrw_tensor *out = NULL;
-    nrw_status s = compute(f, n, &arena, &out, err);
+    nrw_status s = compute(f, e, &arena, &out, err);
     for (int k = 0; s == NRW_OK && out != NULL && k < n->n_outputs; k++) {
         nrw_value *v = n->outputs[k];
         if (v != NULL && v->n_uses > 0) s = put_constant(v, &out[k], err);
@@ -239,8 +266,8 @@ static nrw_status fold_graph(nrw_graph *g, void *user, nrw_error *err) {
         entry *e = &f->entries[i];
         nrw_status s = NRW_OK;
         if (is_unused(e->node)) continue;
-        if (e->fate == PASSES_ON) s = compute(f, e->node, f->scratch, &e->out, err);
-        if (e->fate == FOLDS) s = fold_node(f, e->node, err);
+        if (e->fate == PASSES_ON) s = compute(f, e, f->scratch, &e->out, err);
+        if (e->fate == FOLDS) s = fold_node(f, e, err);
         NRW_TRY_CTX(err, s, "node '%s'", e->node->name);
     }
     for (int i = f->n - 1; i >= 0; i--) {
@@ -253,8 +280,33 @@ static nrw_status fold_graph(nrw_graph *g, void *user, nrw_error *err) {
     return NRW_OK;
 }
 
+typedef struct counting {
+    bool *seen; /* [n_values] */
+    size_t bytes;
+} counting;
+
+/* Each constant of the model once. */
+static nrw_status count_constants(nrw_graph *g, void *user, nrw_error *err) {
+    counting *c = user;
+    (void)err;
+    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
+        for (int i = 0; i < n->n_inputs; i++) {
+            const nrw_value *v = n->inputs[i];
+            if (!nrw_is_const(v) || c->seen[v->id]) continue;
+            c->seen[v->id] = true;
+            c->bytes = plus(c->bytes, nrw_tensor_bytes(v->data));
+        }
+    }
+    return NRW_OK;
+}
+
 static nrw_status run(nrw_model *m, nrw_arena *scratch, bool *changed, nrw_error *err) {
     folding f = {.scratch = scratch, .changed = changed};
+    counting c = {.seen = nrw_arena_calloc(scratch, (size_t)m->n_values + 1, sizeof *c.seen)};
+    if (c.seen == NULL) NRW_OOM(err);
+    NRW_TRY(nrw_each_graph(m->graph, count_constants, &c, err));
+    nrw_arena_free(scratch);
+    f.growth = plus(GROWTH_BYTES, c.bytes);
     return nrw_each_graph(m->graph, fold_graph, &f, err);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/wide.h"
+#include "ops/window.h"
 #include "passes/match.h"
 
 __extension__ typedef __int128 wide;
@@ -38,6 +39,11 @@ nrw_means *nrw_means_new(const nrw_allocator *a, int axis, int64_t channels) {
 
 void nrw_means_free(nrw_means *m) {
     if (m != NULL) nrw_mem_free(m->allocator, m, m->bytes);
+}
+
+void nrw_means_clear(nrw_means *m) {
+    m->count = 0;
+    memset(m->sum, 0, (size_t)m->channels * sizeof *m->sum);
 }
 
 /* Sixteen sums side by side, each of few enough numbers for a float. */
@@ -83,12 +89,54 @@ double nrw_means_get(const nrw_means *m, int64_t channel) {
 typedef struct layout {
     int64_t outputs, inputs, taps, groups;
     int64_t output_step, input_step; /* taps lie side by side */
+    const double *covered; /* [taps] at what share of the positions the tap is not on padding */
 } layout;
+
+/* Along one axis, for tap k. */
+static double covered_along(const nrw_window *w, int axis, int64_t k) {
+    int64_t inside = 0;
+    for (int64_t o = 0; o < w->out[axis]; o++) {
+        int64_t first, last;
+        nrw_window_taps(w, axis, o, &first, &last);
+        inside += k >= first && k < last;
+    }
+    return w->out[axis] > 0 ? (double)inside / (double)w->out[axis] : 1;
+}
+
+/* Padding is zero, whatever the mean of the input. False when the sizes that tell are not known. */
+static bool find_covered(const nrw_node *n, layout *l, nrw_arena *arena) {
+    const nrw_type *x = &n->inputs[0]->type;
+    const nrw_tensor *weights = n->inputs[n->op->quant.weight_input]->data;
+    double *covered = nrw_arena_calloc(arena, (size_t)l->taps + 1, sizeof *covered);
+    nrw_window w = {0};
+    l->covered = covered;
+    if (covered == NULL) return false;
+    if (nrw_is(n, "Conv")) {
+        if (x->rank != weights->rank ||
+            nrw_window_read(n, x->rank - 2, weights->dims + 2, &w, NULL) != NRW_OK ||
+            nrw_window_fit(&w, x->dims + 2, NULL) != NRW_OK)
+            return false;
+    }
+    bool pads = w.auto_pad == NRW_PAD_SAME_UPPER || w.auto_pad == NRW_PAD_SAME_LOWER, known = true;
+    for (int i = 0; i < w.n; i++) {
+        pads |= w.pad_begin[i] != 0 || w.pad_end[i] != 0;
+        known &= w.in[i] >= 0 && w.out[i] >= 0;
+    }
+    for (int64_t k = 0; k < l->taps; k++) {
+        int64_t rest = k;
+        covered[k] = 1;
+        for (int i = w.n - 1; i >= 0 && pads && known; i--) {
+            covered[k] *= covered_along(&w, i, rest % w.kernel[i]);
+            rest /= w.kernel[i];
+        }
+    }
+    return known || !pads;
+}
 
 static bool layout_of(const nrw_node *n, layout *l) {
     const nrw_tensor *w = n->inputs[n->op->quant.weight_input]->data;
     if (nrw_is(n, "Conv")) {
-        *l = (layout){w->dims[0], w->dims[1], 1, nrw_attr_int(n, "group", 1), 0, 0};
+        *l = (layout){w->dims[0], w->dims[1], 1, nrw_attr_int(n, "group", 1), 0, 0, NULL};
         for (int i = 2; i < w->rank; i++) l->taps *= w->dims[i];
         l->input_step = l->taps;
         l->output_step = l->taps * l->inputs;
@@ -122,7 +170,9 @@ static void find_shift(const layout *l, const float *exact, const float *rounded
         for (int64_t i = 0; i < l->inputs; i++) {
             const int64_t at = o * l->output_step + i * l->input_step;
             double error = 0;
-            for (int64_t k = at; k < at + l->taps; k++) error += (double)rounded[k] - exact[k];
+            for (int64_t k = 0; k < l->taps; k++) {
+                error += ((double)rounded[at + k] - exact[at + k]) * l->covered[k];
+            }
             shift[o] += error * nrw_means_get(x, first + i);
         }
     }
@@ -140,8 +190,8 @@ static nrw_status round_weights(const nrw_tensor *w, const nrw_quant *quant, nrw
     return nrw_dequantize(&q, *rounded, err);
 }
 
-static nrw_status correct(nrw_node *n, const layout *l, const nrw_quant *weights,
-                          const nrw_means *x, nrw_arena *scratch, nrw_error *err) {
+static nrw_status correct(nrw_node *n, layout *l, const nrw_quant *weights, const nrw_means *x,
+                          nrw_arena *scratch, nrw_error *err) {
     const nrw_quant_spec *spec = &n->op->quant;
     const nrw_tensor *w = n->inputs[spec->weight_input]->data;
     const nrw_value *old = nrw_input(n, spec->bias_input);
@@ -149,6 +199,7 @@ static nrw_status correct(nrw_node *n, const layout *l, const nrw_quant *weights
     const float *before = old != NULL ? nrw_const_floats(old, &count) : NULL;
     if ((old != NULL && before == NULL) || count != l->outputs) return NRW_OK;
     float *rounded, *bias;
+    if (!find_covered(n, l, scratch)) return NRW_OK;
     NRW_TRY(round_weights(w, weights, scratch, &rounded, err));
     double *shift = nrw_arena_calloc(scratch, (size_t)l->outputs + 1, sizeof *shift);
     nrw_value *v =

@@ -14,6 +14,7 @@ typedef struct nrw_means nrw_means;
 /* Channels lie on `axis` (negative: from the end) and are `channels` many. NULL: out of memory. */
 nrw_means *nrw_means_new(const nrw_allocator *a, int axis, int64_t channels);
 void nrw_means_free(nrw_means *m); /* NULL allowed */
+void nrw_means_clear(nrw_means *m);
 /* One sample, float32. What has another number of channels there is left out. */
 void nrw_means_add(nrw_means *m, const nrw_tensor *t);
 /* 0 when nothing was seen. Does not depend on the order of the samples. */
@@ -24,7 +25,8 @@ double nrw_means_get(const nrw_means *m, int64_t channel);
 bool nrw_correction_channels(const nrw_node *layer, int *axis, int64_t *channels);
 
 /* Sets the layer's bias input, which may be left out so far, to a new constant: the bias less the
- * shift that quantizing its weights with `weights` makes. x NULL, or nothing seen: left alone. */
+ * shift that quantizing its weights with `weights` makes. Left alone when x is NULL or saw nothing,
+ * and where padding cannot be told for want of the input's shape. */
 nrw_status nrw_correct_bias(nrw_node *layer, const nrw_quant *weights, const nrw_means *x,
                             nrw_error *err) NRW_MUST_CHECK;
 

@@ -107,6 +107,14 @@ static nrw_status calibrate_with(calibration *c, const nrw_plan *plan,
     return s;
 }
 
+/* As if nothing had been seen. */
+static void clear(const nrw_watch *watches, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        if (watches[i].range != NULL) nrw_observer_clear(watches[i].range);
+        if (watches[i].means != NULL) nrw_means_clear(watches[i].means);
+    }
+}
+
 nrw_status nrw_calibrate(const nrw_model *m, const nrw_sample_source *source, int64_t limit,
                          bool in_order, const nrw_watch *watches, int64_t *samples,
                          nrw_error *err) {
@@ -123,6 +131,10 @@ nrw_status nrw_calibrate(const nrw_model *m, const nrw_sample_source *source, in
                        : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
     if (s == NRW_OK)
         s = calibrate_with(&c, plan, source, limit, in_order, &arena, samples, err);
+    if (s == NRW_ERR_MEMORY && plan != NULL && !in_order) { /* one sample at a time takes least */
+        clear(watches, m->n_values);
+        s = calibrate_with(&c, plan, source, limit, true, &arena, samples, err);
+    }
     nrw_plan_destroy(plan);
     for (int i = 0; i < LOCKS; i++) pthread_mutex_destroy(&c.locks[i]);
     nrw_arena_free(&arena);

@@ -50,6 +50,16 @@ void nrw_observer_free(nrw_observer *o) {
     nrw_mem_free(o->allocator, o, sizeof *o);
 }
 
+void nrw_observer_clear(nrw_observer *o) {
+    for (int p = 0; p < PAGES; p++) {
+        if (o->pages[p] != NULL) memset(o->pages[p], 0, sizeof(page));
+    }
+    for (int64_t c = 0; c < o->channels; c++) o->peaks[c] = 0;
+    o->zeros = o->nans = o->infinities = 0;
+    o->keep = 1;
+    o->sum_lo = o->sum_hi = 0;
+}
+
 nrw_status nrw_observer_watch_channels(nrw_observer *o, int64_t n, nrw_error *err) {
     size_t bytes;
     if (n < 1 || !nrw_mul_size((size_t)n, sizeof(float), &bytes)) NRW_OOM(err);

@@ -36,6 +36,7 @@ typedef struct nrw_range {
 
 nrw_observer *nrw_observer_new(const nrw_allocator *a); /* NULL: out of memory */
 void nrw_observer_free(nrw_observer *o);                /* NULL allowed */
+void nrw_observer_clear(nrw_observer *o);               /* as if nothing had been added */
 /* For MINMAX and MOVING, which look at nothing else: samples without NaN, infinities and numbers
  * that may be sentinels leave only their smallest and largest value, which is much faster. */
 void nrw_observer_extremes_only(nrw_observer *o);

@@ -141,7 +141,7 @@ static nrw_status observe(void *user, const nrw_value *v, const nrw_tensor *t, n
 
 static nrw_status open_watched(comparer *c, nrw_runner *f, const nrw_model *m) {
     const nrw_plan_options options = {.keep_values = true};
-    NRW_TRY(nrw_runner_open(f, m, c->data, &options, c->err));
+    NRW_TRY(nrw_runner_open(f, m, c->data, &options, 1, c->err));
     nrw_lanes_observe(f->lanes, observe, c);
     return NRW_OK;
 }

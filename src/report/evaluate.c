@@ -18,6 +18,7 @@ typedef struct evaluator {
     nrw_runner model, reference;
     bool compares;
     int64_t batches, samples;
+    int lanes; /* at most; 0: as many as pay */
     nrw_outputs kept;              /* the reference's, when it runs before the model */
     const nrw_outputs *reference_outputs; /* those, or the caller's; NULL: both run side by side */
     /* of the model; of the reference */
@@ -170,10 +171,10 @@ static nrw_status run_all(evaluator *e, const nrw_model *m, const nrw_model *ref
     if (samples == NULL) NRW_OOM(e->err);
     if (e->batches == 0) NRW_FAIL(e->err, NRW_ERR_DATA, "the data hold no sample");
     if (reference != NULL) {
-        NRW_TRY(nrw_runner_open(&e->reference, reference, e->data, NULL, e->err));
+        NRW_TRY(nrw_runner_open(&e->reference, reference, e->data, NULL, e->lanes, e->err));
         NRW_TRY(run_reference_first(e, samples));
     }
-    NRW_TRY(nrw_runner_open(&e->model, m, e->data, NULL, e->err));
+    NRW_TRY(nrw_runner_open(&e->model, m, e->data, NULL, e->lanes, e->err));
     nrw_runner *beside = reference != NULL && e->reference_outputs == NULL ? &e->reference : NULL;
     int n;
     for (int64_t b = 0; b < e->batches; b += n) {
@@ -221,8 +222,8 @@ static void conclude(evaluator *e, nrw_evaluation *out) {
     out->p_value = nrw_paired_p_mid(&e->paired);
 }
 
-static nrw_status evaluate(evaluator *e, const nrw_model *m, const nrw_model *reference,
-                           nrw_evaluation *out) {
+static nrw_status evaluate_once(evaluator *e, const nrw_model *m, const nrw_model *reference,
+                                nrw_evaluation *out) {
     const nrw_allocator *a = &m->context->memory.allocator;
     const int64_t size = nrw_dataset_batch_size(e->data), all = nrw_dataset_samples(e->data);
     e->samples = e->batches * size < all ? e->batches * size : all;
@@ -241,9 +242,20 @@ static nrw_status evaluate(evaluator *e, const nrw_model *m, const nrw_model *re
     return s;
 }
 
+/* One batch at a time takes least memory. */
+static nrw_status evaluate(const evaluator *start, const nrw_model *m, const nrw_model *reference,
+                           nrw_evaluation *out) {
+    evaluator e = *start;
+    nrw_status s = evaluate_once(&e, m, reference, out);
+    if (s != NRW_ERR_MEMORY) return s;
+    e = *start;
+    e.lanes = 1;
+    return evaluate_once(&e, m, reference, out);
+}
+
 nrw_status nrw_evaluate(const nrw_model *m, const nrw_model *reference, nrw_dataset *d,
                         nrw_metric metric, nrw_evaluation *out, nrw_error *err) {
-    evaluator e = {.metric = metric,
+    const evaluator e = {.metric = metric,
                    .data = d,
                    .compares = reference != NULL,
                    .batches = nrw_dataset_batches(d),
@@ -255,7 +267,7 @@ nrw_status nrw_evaluate_first(const nrw_model *m, const nrw_model *reference,
                               const nrw_outputs *outputs, nrw_dataset *d, int64_t batches,
                               nrw_evaluation *out, nrw_error *err) {
     const bool complete = nrw_outputs_complete(outputs) && outputs->batches == batches;
-    evaluator e = {.data = d,
+    const evaluator e = {.data = d,
                    .compares = true,
                    .batches = batches,
                    .reference_outputs = complete ? outputs : NULL,

@@ -24,7 +24,7 @@ static nrw_status match_inputs(nrw_runner *f, const nrw_dataset *d, nrw_error *e
 }
 
 nrw_status nrw_runner_open(nrw_runner *f, const nrw_model *m, const nrw_dataset *d,
-                           const nrw_plan_options *options, nrw_error *err) {
+                           const nrw_plan_options *options, int lanes, nrw_error *err) {
     memset(f, 0, sizeof *f);
     f->model = m;
     nrw_arena_init(&f->arena, m->arena.allocator);
@@ -34,7 +34,7 @@ nrw_status nrw_runner_open(nrw_runner *f, const nrw_model *m, const nrw_dataset 
     if (f->source == NULL || f->inputs == NULL) NRW_OOM(err);
     NRW_TRY(match_inputs(f, d, err));
     NRW_TRY_CTX(err, nrw_plan_create(m, options, &f->plan, err), "%s", m->source);
-    return nrw_lanes_create(f->plan, 0, &f->lanes, err);
+    return nrw_lanes_create(f->plan, lanes, &f->lanes, err);
 }
 
 void nrw_runner_close(nrw_runner *f) {

@@ -18,7 +18,6 @@ struct nrw_lanes {
     nrw_arena arena;
     lane lanes[WIDEST];
     int open, width, most;
-    bool measured; /* a session has run */
     size_t used;   /* of the context's memory, before there were lanes */
     nrw_observer_fn observer;
     void *observer_user;
@@ -79,7 +78,7 @@ nrw_status nrw_lanes_fill(nrw_lanes *l, int i, const nrw_tensor *inputs, nrw_err
     nrw_arena_reset(&at->arena);
     for (int k = 0; k < l->plan->model->graph->n_inputs; k++) {
         at->inputs[k] = inputs[k];
-        if (inputs[k].dtype == NRW_NONE) continue; /* the model's default */
+        if (inputs[k].data == NULL) continue; /* the model's default */
         NRW_TRY(nrw_tensor_copy(&at->arena, &inputs[k], &at->inputs[k], err));
     }
     return NRW_OK;
@@ -97,14 +96,14 @@ static void run_lane(void *arg, int64_t i, int worker) {
 static void widen(nrw_lanes *l) {
     const nrw_limit *memory = &l->plan->context->memory;
     const int threads = nrw_pool_threads(l->plan->context->pool);
-    const size_t used = nrw_limit_used(memory), each = used > l->used ? used - l->used : 1;
+    const size_t used = nrw_limit_used(memory);
+    const size_t each = used > l->used ? (used - l->used) / (size_t)l->open + 1 : 1;
     const size_t left = memory->limit > used ? memory->limit - used : 0;
     const size_t most = left / 2 < LANES_BYTES ? left / 2 : LANES_BYTES;
-    l->measured = true;
     l->width = threads < l->most ? threads : l->most;
     if ((size_t)l->width > 1 + most / each) l->width = 1 + (int)(most / each);
     /* A few lanes on many threads would leave most of them idle. */
-    if (2 * l->width < threads) l->width = 1;
+    if (2 * l->width < threads && l->width < l->most) l->width = 1;
 }
 
 nrw_status nrw_lanes_run(nrw_lanes *l, int n, int *failed, nrw_error *err) {
@@ -115,7 +114,7 @@ nrw_status nrw_lanes_run(nrw_lanes *l, int n, int *failed, nrw_error *err) {
         if (err != NULL) *err = at->err;
         return at->status;
     }
-    if (!l->measured) widen(l);
+    widen(l);
     return NRW_OK;
 }
 

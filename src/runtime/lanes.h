@@ -15,13 +15,14 @@ void nrw_lanes_destroy(nrw_lanes *l); /* NULL allowed */
 
 /* How many lanes the next run may use: one until the first run has shown how much memory a session
  * takes, then as many as there are threads, as long as that stays small and the context's limit is
- * far. */
+ * far. Samples that suddenly take much more may fail with NRW_ERR_MEMORY where a single lane would
+ * do: callers start again with one. */
 int nrw_lanes_width(const nrw_lanes *l);
 /* A copy of one sample's inputs, as for nrw_session_run, for lane i < width. */
 nrw_status nrw_lanes_fill(nrw_lanes *l, int i, const nrw_tensor *inputs, nrw_error *err) NRW_MUST_CHECK;
 /* Runs the first n lanes. The error is that of the lowest lane that failed, *failed. */
 nrw_status nrw_lanes_run(nrw_lanes *l, int n, int *failed, nrw_error *err) NRW_MUST_CHECK;
-/* Lane i's outputs of the last run, valid until the next. */
+/* Lane i's outputs of the last run, valid until the lane is filled again. */
 const nrw_tensor *nrw_lanes_outputs(const nrw_lanes *l, int i);
 
 /* As nrw_session_observe for every lane: fn is called from several threads at a time. */

@@ -394,7 +394,7 @@ static bool try_rows(const char *filter, bool verbose) {
         for (const nrw_case *c = ops[i]->cases; c != NULL && c->text != NULL; c++) {
             char name[128];
             snprintf(name, sizeof name, "%s: row's case %d", ops[i]->name, number++);
-            if (strstr(name, filter) != NULL) try_case(name, *c, verbose);
+            if (strcasestr(name, filter) != NULL) try_case(name, *c, verbose);
         }
     }
     nrw_arena_free(&arena);
@@ -424,7 +424,7 @@ static bool try_file(const char *path, const char *filter, bool verbose) {
         }
         c.text = body;
         name[strlen(name) - 1] = '\0';
-        if (strstr(name, filter) != NULL) try_case(name, c, verbose);
+        if (strcasestr(name, filter) != NULL) try_case(name, c, verbose);
         at = next;
         if (at != NULL) *at = '\n';
     }

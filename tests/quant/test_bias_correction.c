@@ -119,7 +119,45 @@ static void test_layers(void **state) {
                 "  %y: f32[...] = Gemm(%x, %w, %b) {transB=1}\n  return %y\n}\n", mean, -1);
 }
 
+/* On a map of one pixel only the middle of the filter sees anything but padding. */
+static void test_padding(void **state) {
+    (void)state;
+    const char *text = "graph main(%x: f32[1,1,1,1]) {\n  const %w: f32[2,1,3,3] = random 4\n"
+                       "  %y: f32[...] = Conv(%x, %w) {pads=[1, 1, 1, 1]}\n  return %y\n}\n";
+    const char *unknown = "graph main(%x: f32[1,1,H,W]) {\n  const %w: f32[2,1,3,3] = random 4\n"
+                          "  %y: f32[...] = Conv(%x, %w) {pads=[1, 1, 1, 1]}\n  return %y\n}\n";
+    for (int i = 0; i < 2; i++) {
+        nrw_model *m;
+        nrw_error err;
+        const char *t = i == 0 ? text : unknown;
+        assert_ok(nrw_model_parse(&context, t, strlen(t), nrw_op_find, &m, &err), &err);
+        nrw_node *n = m->graph->first;
+        const nrw_tensor *w = n->inputs[1]->data;
+        const nrw_weight_scheme coarse = {.dtype = NRW_I4, .symmetric = true, .axis = -1};
+        nrw_quant *q;
+        assert_ok(nrw_quant_weights(&m->arena, w, &coarse, &q, &err), &err);
+        nrw_means *means = nrw_means_new(nrw_system_allocator(), 1, 1);
+        float two = 2;
+        const nrw_tensor sample = nrw_tensor_make(NRW_F32, 2, (const int64_t[]){1, 1}, &two);
+        nrw_means_add(means, &sample);
+        assert_ok(nrw_correct_bias(n, q, means, &err), &err);
+        if (i == 1) { /* how much of it is padding cannot be told: left alone */
+            assert_int_equal(n->n_inputs, 2);
+        } else {
+            const float *exact = w->data, *bias = n->inputs[2]->data->data;
+            for (int o = 0; o < 2; o++) {
+                const float middle = exact[o * 9 + 4];
+                const float rounded = nearbyintf(middle / q->scale[0]) * q->scale[0];
+                assert_true(fabsf(bias[o] + (rounded - middle) * 2) < 1e-5f);
+            }
+        }
+        nrw_means_free(means);
+        nrw_model_destroy(m);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_layers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_layers),
+                                       cmocka_unit_test(test_padding)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "passes/match.h"
+
 enum { max_depth = 64, max_opsets = 256, first_overridable_ir = 4 };
 
 const char nrw_onnx_omitted[] = "";
@@ -408,6 +410,22 @@ static nrw_status settle_opsets(nrw_onnx_importer *im) {
     return NRW_OK;
 }
 
+/* Lengths that a file claims for what known operators make are found out anew: nothing checks the
+ * claims, and what is derived from them (Shape, say) would be wrong in silence. */
+static nrw_status forget_claims(nrw_graph *g, void *user, nrw_error *err) {
+    (void)user, (void)err;
+    for (nrw_node *n = g->first; n != NULL; n = n->next) {
+        for (int i = 0; n->op != NULL && i < n->n_outputs; i++) {
+            nrw_value *v = n->outputs[i];
+            if (v == NULL || nrw_value_is_graph_output(v)) continue;
+            for (int k = 0; k < v->type.rank; k++) {
+                if (v->type.dims[k] >= 0) v->type.dims[k] = NRW_DIM_UNKNOWN;
+            }
+        }
+    }
+    return NRW_OK;
+}
+
 static nrw_status read_model(nrw_onnx_importer *im, nrw_pb r) {
     nrw_pb graph;
     bool has_graph = false;
@@ -416,7 +434,8 @@ static nrw_status read_model(nrw_onnx_importer *im, nrw_pb r) {
     NRW_TRY(settle_opsets(im));
     NRW_TRY(nrw_onnx_read_graph(im, graph, im->model->graph, NULL));
     NRW_TRY(nrw_graph_sort(im->model->graph, im->err));
-    return nrw_onnx_upgrade(im->model, &im->versions, im->err);
+    NRW_TRY(nrw_onnx_upgrade(im->model, &im->versions, im->err));
+    return nrw_each_graph(im->model->graph, forget_claims, NULL, im->err);
 }
 
 static nrw_status import(nrw_model *m, const char *path, nrw_mapping bytes, nrw_error *err) {
