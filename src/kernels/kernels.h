@@ -99,6 +99,34 @@ typedef struct nrw_i8_taps {
     const nrw_i8_epilogue *epilogue;
 } nrw_i8_taps;
 
+/* Columns of a panel of rows_i8. */
+#define NRW_ROWS_PANEL 32
+
+/* An epilogue dealt to panels (rows_i8.h); arrays over all columns, filled up to whole panels. */
+typedef struct nrw_rows_epilogue {
+    nrw_i8_out out; /* u8 (all of its range), i32, f32 */
+    const int32_t *add;
+    const float *mul;
+    const float *bias; /* f32 only */
+    int32_t zero;
+    bool adds_bias;
+} nrw_rows_epilogue;
+
+/* Rows of activations times panels of weights (rows_i8.h): c[i][c] from the sum over the steps s of
+ * a[i * a_stride + offset[s] + …] times the step's weights. */
+typedef struct nrw_rows_i8 {
+    const uint8_t *a;
+    int64_t a_stride;
+    const int64_t *offset; /* [steps] */
+    int steps, depth;
+    int64_t rows;
+    const int8_t *b; /* [panels] */
+    int64_t panels, panel_bytes, cols;
+    void *c;
+    int64_t ldc;
+    nrw_rows_epilogue epilogue; /* from the first panel on */
+} nrw_rows_i8;
+
 typedef struct nrw_kernels {
     const char *tier;
     int f32_rows, f32_cols;
@@ -114,6 +142,7 @@ typedef struct nrw_kernels {
      * columns more and reads as many. */
     void (*i8_interleave)(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
                           bool is_signed);
+    void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier */
 } nrw_kernels;
 
 /* The best table that this processor (as capped) can run; never NULL. */
@@ -129,6 +158,11 @@ void nrw_f32_taps_avx2(const nrw_f32_taps *t);
 void nrw_f32_tile_avx512(const nrw_f32_tile *t);
 void nrw_f32_taps_avx512(const nrw_f32_taps *t);
 extern const nrw_kernels nrw_kernels_avx512vnni;
+void nrw_i8_tile_avx512vnni(const nrw_i8_tile *t);
+void nrw_i8_taps_avx512vnni(const nrw_i8_taps *t);
+void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
+                                  bool is_signed);
+extern const nrw_kernels nrw_kernels_amx;
 #endif
 
 #endif

@@ -5,6 +5,7 @@ const nrw_kernels *nrw_kernels_get(const nrw_cpu *cpu) {
     switch (cpu->tier) {
 #if defined(__x86_64__)
     case NRW_TIER_AMX:
+        return &nrw_kernels_amx;
     case NRW_TIER_AVX512VNNI:
         return &nrw_kernels_avx512vnni;
     case NRW_TIER_AVXVNNI:

@@ -241,7 +241,8 @@ static nrw_status pack_on_run(nrw_eval *e, const nrw_kernels *kn, const stacks *
                               const nrw_i8_weights *w, int64_t ib, nrw_product_i8 *b,
                               nrw_i8_epilogue *ep) {
     nrw_matrix from = {w->values + ib * s->k * s->n, s->n, 1};
-    NRW_TRY(nrw_product_pack_i8(kn, e->pool, s->k, s->n, from, e->scratch, b, e->err));
+    NRW_TRY(nrw_product_pack_i8(kn, e->pool, s->k, s->n, from, w->zero == NULL, e->scratch, b,
+                                e->err));
     return nrw_weighted_epilogue(w, b->sums, s->k, e->in[0]->quant, NULL,
                                  e->node->outputs[0]->quant, e->scratch, ep, e->err);
 }
@@ -274,7 +275,7 @@ static nrw_status run_i8(nrw_eval *e) {
         if (!ready) NRW_TRY(pack_on_run(e, kn, &s, &made, ib, &b, &ep));
         nrw_matrix a = {(const uint8_t *)x->data + ia * s.m * s.k, s.k, 1};
         int64_t size = ep.out == NRW_OUT_F32 ? 4 : 1;
-        NRW_TRY(nrw_run_product_i8(e, kn, s.m, s.k, s.n, a, x->dtype, b.packed, &ep,
+        NRW_TRY(nrw_run_product_i8(e, kn, s.m, s.k, s.n, a, x->dtype, &b, &ep,
                                    (char *)y + p * s.m * s.n * size));
     }
     return nrw_weighted_done(e, y);
@@ -291,8 +292,8 @@ static nrw_status plan_i8(nrw_plan_node *p, matmul_state *s) {
     if (w->data == NULL || w->is_input || w->data->rank != 2) return NRW_OK;
     int64_t k = w->data->dims[0], n = w->data->dims[1];
     NRW_TRY(nrw_weighted_make(w->data, 1, n, p->arena, &s->weights, p->err));
-    NRW_TRY(nrw_product_pack_i8(kn, NULL, k, n, (nrw_matrix){s->weights.values, n, 1}, p->arena,
-                                &s->b, p->err));
+    NRW_TRY(nrw_product_pack_i8(kn, NULL, k, n, (nrw_matrix){s->weights.values, n, 1},
+                                s->weights.zero == NULL, p->arena, &s->b, p->err));
     s->packed_i8 = true;
     if (x->quant->dynamic) return NRW_OK;
     nrw_i8_epilogue *ep = nrw_arena_calloc(p->arena, 1, sizeof *ep);

@@ -36,22 +36,96 @@ nrw_status nrw_product_f32(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_
     return NRW_OK;
 }
 
-nrw_status nrw_product_pack_i8(const nrw_kernels *kn, nrw_pool *pool, int64_t k, int64_t n,
-                               nrw_matrix b, nrw_arena *arena, nrw_product_i8 *out,
-                               nrw_error *err) {
+/* In panels, where the tier multiplies rows as they lie. */
+static nrw_status pack_panels(int64_t k, int64_t n, nrw_matrix b, nrw_arena *arena,
+                              int32_t *sums, nrw_product_i8 *out, nrw_error *err) {
+    size_t bytes;
+    out->shape = nrw_rows_shape_of(1, k, n);
+    if (!nrw_rows_weight_bytes(&out->shape, &bytes)) NRW_OOM(err);
+    int8_t *panels = nrw_arena_alloc(arena, bytes + 64);
+    int64_t *offset = nrw_arena_calloc(arena, (size_t)out->shape.steps, sizeof *offset);
+    if (panels == NULL || offset == NULL) NRW_OOM(err);
+    nrw_rows_pack(&out->shape, (nrw_rows_from){b.data, 0, b.row, b.col}, panels, sums);
+    for (int i = 0; i < out->shape.steps; i++) offset[i] = (int64_t)i * out->shape.depth;
+    out->panels = panels;
+    out->offset = offset;
+    return NRW_OK;
+}
+
+static nrw_status pack_tiles(const nrw_kernels *kn, nrw_pool *pool, int64_t k, int64_t n,
+                             nrw_matrix b, nrw_arena *arena, int32_t *sums, nrw_product_i8 *out,
+                             nrw_error *err) {
     size_t bytes;
     if (!nrw_i8_b_bytes(kn, k, n, &bytes)) NRW_OOM(err);
     void *packed = nrw_arena_alloc(arena, bytes + 64);
-    int32_t *sums = nrw_arena_calloc(arena, (size_t)n + 1, sizeof *sums);
-    if (packed == NULL || sums == NULL) NRW_OOM(err);
+    if (packed == NULL) NRW_OOM(err);
     nrw_i8_pack_b(kn, pool, k, n, b, (nrw_byte_rule){0, true}, packed, sums);
-    *out = (nrw_product_i8){packed, sums};
+    out->packed = packed;
+    return NRW_OK;
+}
+
+nrw_status nrw_product_pack_i8(const nrw_kernels *kn, nrw_pool *pool, int64_t k, int64_t n,
+                               nrw_matrix b, bool centered, nrw_arena *arena, nrw_product_i8 *out,
+                               nrw_error *err) {
+    int32_t *sums = nrw_arena_calloc(arena, (size_t)n + 1, sizeof *sums);
+    if (sums == NULL) NRW_OOM(err);
+    *out = (nrw_product_i8){.sums = sums};
+    if (kn->rows_i8 != NULL && centered) return pack_panels(k, n, b, arena, sums, out, err);
+    return pack_tiles(kn, pool, k, n, b, arena, sums, out, err);
+}
+
+/* Rows of unsigned bytes, as they lie or with their top bits flipped, with something to read behind
+ * the last. */
+static nrw_status unsigned_rows(nrw_eval *e, int64_t m, int64_t k, nrw_matrix a, nrw_dtype x,
+                                const uint8_t **rows, int64_t *stride) {
+    const uint8_t flip = nrw_weighted_flip(x);
+    *rows = a.data;
+    *stride = a.row;
+    if (flip == 0 && a.col == 1 && k % 4 == 0) return NRW_OK;
+    *stride = nrw_ceil_div(k, 4) * 4;
+    uint8_t *copy = nrw_arena_alloc(e->scratch, (size_t)(m * *stride) + NRW_STEP_BYTES);
+    if (copy == NULL) NRW_OOM(e->err);
+    for (int64_t i = 0; i < m; i++) {
+        const uint8_t *from = (const uint8_t *)a.data + i * a.row;
+        for (int64_t j = 0; j < k; j++) copy[i * *stride + j] = from[j * a.col] ^ flip;
+    }
+    *rows = copy;
+    return NRW_OK;
+}
+
+static nrw_status run_rows(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_t k, int64_t n,
+                           nrw_matrix a, nrw_dtype x, const nrw_product_i8 *b,
+                           const nrw_i8_epilogue *epilogue, void *y) {
+    nrw_rows_epilogue finish;
+    nrw_i8_epilogue ep = *epilogue;
+    const bool is_signed = ep.out == NRW_OUT_I8; /* the same bits with the top one flipped */
+    if (is_signed) {
+        ep.out = NRW_OUT_U8;
+        ep.zero += 128;
+        ep.lo += 128;
+        ep.hi += 128;
+    }
+    nrw_rows_call call = {.kernels = kn,
+                          .pool = e->pool,
+                          .offset = b->offset,
+                          .rows = m,
+                          .shape = &b->shape,
+                          .packed = b->panels,
+                          .epilogue = &finish,
+                          .c = y,
+                          .ldc = n};
+    NRW_TRY(nrw_rows_epilogue_make(&ep, n, e->scratch, &finish, e->err));
+    NRW_TRY(unsigned_rows(e, m, k, a, x, &call.a, &call.a_stride));
+    nrw_rows_run(&call);
+    uint8_t *bytes = y;
+    for (int64_t i = 0; is_signed && i < m * n; i++) bytes[i] ^= 0x80;
     return NRW_OK;
 }
 
 nrw_status nrw_run_product_i8(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_t k, int64_t n,
-                              nrw_matrix a, nrw_dtype x, const void *b,
+                              nrw_matrix a, nrw_dtype x, const nrw_product_i8 *b,
                               const nrw_i8_epilogue *epilogue, void *y) {
+    if (b->panels != NULL) return run_rows(e, kn, m, k, n, a, x, b, epilogue, y);
     size_t bytes;
     if (!nrw_i8_a_bytes(kn, m, k, &bytes)) NRW_OOM(e->err);
     void *packed = nrw_arena_alloc(e->scratch, bytes + 64);
@@ -71,7 +145,7 @@ nrw_status nrw_run_product_i8(nrw_eval *e, const nrw_kernels *kn, int64_t m, int
                      .n = n,
                      .k = k,
                      .a = packed,
-                     .b = b,
+                     .b = b->packed,
                      .c = y,
                      .ldc = n,
                      .epilogue = &ep};

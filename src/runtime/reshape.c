@@ -1,6 +1,7 @@
 /* The first part of a run with new input shapes: what can be known before any data flows. */
 #include <string.h>
 
+#include "kernels/rows_i8.h"
 #include "ops/eval.h"
 #include "runtime/memory_plan.h"
 #include "runtime/session_impl.h"
@@ -152,6 +153,7 @@ static nrw_status place(reshaper *r, const nrw_plan_graph *pg) {
     for (int i = 0; i < g->n_outputs; i++) live(r, g->outputs[i], pg->n_steps);
     size_t size;
     NRW_TRY(nrw_memory_plan(r->buffers, s->n_values, &size, r->arena, r->err));
+    size += NRW_STEP_BYTES; /* what kernels may read behind the last value */
     if (size > s->slab_size) {
         nrw_mem_free(s->allocator, s->slab, s->slab_size);
         s->slab_size = 0;

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "kernels/conv.h"
 #include "kernels/gemm.h"
+#include "kernels/rows_i8.h"
 
 static nrw_rng rng;
 static int failures, checks;
@@ -379,6 +380,73 @@ static void check_gemm_i8(const nrw_kernels *kn, int64_t m, int64_t k, int64_t n
     unguard(&x), unguard(&w), unguard(&y), unguard(&a), unguard(&b);
 }
 
+/* Rows of several segments that lie anywhere, as those of a convolution do. */
+static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int64_t k, int64_t n) {
+    integers q;
+    int32_t sums[256];
+    size_t bytes = 0;
+    if (kn->rows_i8 == NULL) return;
+    do random_integers(&q, n);
+    while (q.out == NRW_OUT_I8);
+    q.x_signed = false;
+    q.w_signed = true;
+    q.with_w_zero = false;
+    q.x_zero &= 255;
+    q.lo = 0;
+    q.hi = 255;
+    memset(q.w_zero, 0, sizeof q.w_zero);
+    const nrw_rows_shape shape = nrw_rows_shape_of(segments, k, n);
+    if (!nrw_rows_weight_bytes(&shape, &bytes)) return;
+    const int64_t stride = k + between(0, 40), spread = between(0, 200);
+    const int64_t last = (rows - 1) * stride + (segments - 1) * spread + k;
+    guarded x = guard((size_t)last + NRW_STEP_BYTES, 1), w = guard((size_t)(segments * k * n), 1),
+            y = guard((size_t)(rows * n * out_size(q.out)), (size_t)out_size(q.out)),
+            packed = guard(bytes, 64);
+    fill_bytes(x.p, last + NRW_STEP_BYTES, (int)between(0, 2));
+    fill_bytes(w.p, segments * k * n, (int)between(0, 2));
+    const bool turned = between(0, 1);
+    const nrw_rows_from from = {w.p, k * n, turned ? 1 : n, turned ? k : 1};
+    nrw_rows_pack(&shape, from, packed.p, sums);
+    int64_t *offset = nrw_arena_calloc(&arena, (size_t)(segments * shape.steps), sizeof *offset);
+    for (int i = 0; offset != NULL && i < segments * shape.steps; i++) {
+        offset[i] = i / shape.steps * spread + i % shape.steps * shape.depth;
+    }
+    nrw_i8_epilogue e = make_epilogue(&q, n, segments * k, sums);
+    nrw_rows_epilogue finish;
+    checks++;
+    if (offset == NULL || !nrw_rows_epilogue_fits(&e) ||
+        nrw_rows_epilogue_make(&e, n, &arena, &finish, NULL) != NRW_OK) {
+        failures++;
+        return;
+    }
+    const nrw_rows_call call = {.kernels = kn,
+                                .a = x.p,
+                                .a_stride = stride,
+                                .offset = offset,
+                                .rows = rows,
+                                .shape = &shape,
+                                .packed = packed.p,
+                                .epilogue = &finish,
+                                .c = y.p,
+                                .ldc = n};
+    nrw_rows_run(&call);
+    int64_t bad = -1;
+    for (int64_t i = 0; i < rows * n && bad < 0; i++) {
+        const int64_t c = i % n;
+        int64_t acc = q.bias[c];
+        for (int64_t j = 0; j < segments * k; j++) {
+            const int64_t g = j / k, at = i / n * stride + g * spread + j % k;
+            acc += (int64_t)(value(x.p, at, false) - q.x_zero) *
+                   value(w.p, g * from.segment + j % k * from.row + c * from.col, true);
+        }
+        if (!integers_equal(&q, acc, c, y.p, i)) bad = i;
+    }
+    const problem p = matrix_problem(rows, segments * k, n);
+    if (bad >= 0) report("rows i8", kn, &p, bad);
+    unguard(&x), unguard(&w), unguard(&y), unguard(&packed);
+    nrw_arena_free(&arena);
+}
+
 /* Float results of two numbers of threads must be the same bits. */
 static void check_threads(const nrw_kernels *kn) {
     nrw_pool *pool = NULL;
@@ -470,7 +538,51 @@ static nrw_conv square(int64_t in, int64_t out, int64_t groups, int64_t side, in
     return c;
 }
 
+/* rows x k times k x n, in bytes and out. */
+static void bench_rows(const nrw_kernels *kn, const char *name, int64_t rows, int64_t k, int64_t n) {
+    const nrw_rows_shape shape = nrw_rows_shape_of(1, k, n);
+    size_t bytes = 0;
+    if (kn->rows_i8 == NULL || !nrw_rows_weight_bytes(&shape, &bytes)) return;
+    uint8_t *x = aligned_alloc(64, (size_t)(rows * k / 64 + 2) * 64);
+    int8_t *w = calloc((size_t)(k * n), 1), *packed = aligned_alloc(64, bytes);
+    uint8_t *y = calloc((size_t)(rows * n), 1);
+    int32_t *sums = calloc((size_t)n, sizeof *sums);
+    float *mul = calloc((size_t)n, sizeof *mul);
+    int64_t offset[256];
+    if (!x || !w || !packed || !y || !sums || !mul) exit(2);
+    fill_bytes(x, rows * k, 0);
+    fill_bytes((uint8_t *)w, k * n, 0);
+    nrw_rows_pack(&shape, (nrw_rows_from){w, 0, n, 1}, packed, sums);
+    for (int i = 0; i < shape.steps; i++) offset[i] = (int64_t)i * shape.depth;
+    for (int64_t i = 0; i < n; i++) mul[i] = 1e-4f;
+    const nrw_i8_epilogue e = {.out = NRW_OUT_U8, .add = sums, .mul = mul, .zero = 3, .hi = 255};
+    nrw_rows_epilogue finish;
+    if (nrw_rows_epilogue_make(&e, n, &arena, &finish, NULL) != NRW_OK) exit(2);
+    const nrw_rows_call call = {.kernels = kn, .a = x, .a_stride = k, .offset = offset,
+                                .rows = rows, .shape = &shape, .packed = packed,
+                                .epilogue = &finish, .c = y, .ldc = n};
+    double best = 1e9, start = now();
+    for (int i = 0; i < 3 || now() - start < 0.1; i++) {
+        double t = now();
+        nrw_rows_run(&call);
+        t = now() - t;
+        if (t < best) best = t;
+    }
+    printf("%-11s %-22s rows i8 %7.1f GMAC/s\n", kn->tier, name,
+           (double)rows * (double)k * (double)n / best * 1e-9);
+    free(x), free(w), free(packed), free(y), free(sums), free(mul);
+    nrw_arena_free(&arena);
+}
+
 static void bench(const nrw_kernels *kn) {
+    bench_rows(kn, "1024 x 1024 x 1024", 1024, 1024, 1024);
+    bench_rows(kn, "128 x 768 x 3072", 128, 768, 3072);
+    bench_rows(kn, "128 x 3072 x 768", 128, 3072, 768);
+    bench_rows(kn, "12544 x 16 x 96", 12544, 16, 96);
+    bench_rows(kn, "3136 x 96 x 24", 3136, 96, 24);
+    bench_rows(kn, "196 x 384 x 64", 196, 384, 64);
+    bench_rows(kn, "49 x 960 x 160", 49, 960, 160);
+    bench_rows(kn, "1 x 1280 x 1000", 1, 1280, 1000);
     bench_conv(kn, "1x1 1024->1024 32", square(1024, 1024, 1, 32, 1, 1));
     bench_conv(kn, "3x3 64->64 56", square(64, 64, 1, 56, 3, 1));
     bench_conv(kn, "3x3 128->128 28", square(128, 128, 1, 28, 3, 1));
@@ -497,13 +609,15 @@ static void check(const nrw_kernels *kn, uint64_t seed, int rounds) {
         int64_t m = between(1, 40), k = between(1, 70), n = between(1, 130);
         check_gemm_f32(kn, m, i % 8 == 0 ? k * 9 : k, n);
         check_gemm_i8(kn, m, i % 8 == 0 ? k * 9 : k, n);
+        check_rows_i8(kn, i % 4 == 0 ? m * 3 : m, (int)between(1, 9), i % 8 == 0 ? k * 9 : k, n);
     }
     check_gemm_i8(kn, 3, 40000, 5); /* unsigned sums leave int32 on the way, results do not */
     check_threads(kn);
 }
 
 int main(int argc, char **argv) {
-    static const nrw_tier tiers[] = {NRW_TIER_SCALAR, NRW_TIER_AVX2, NRW_TIER_AVX512VNNI};
+    static const nrw_tier tiers[] = {NRW_TIER_SCALAR, NRW_TIER_AVX2, NRW_TIER_AVX512VNNI,
+                                     NRW_TIER_AMX};
     nrw_cpu cpu;
     if (nrw_cpu_detect(&cpu, NULL, NULL) != NRW_OK) return 2;
     bool benching = argc > 1 && strcmp(argv[1], "--bench") == 0;

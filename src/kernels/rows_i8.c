@@ -1,0 +1,116 @@
+#include "kernels/rows_i8.h"
+
+#include <string.h>
+
+enum { PANEL = NRW_ROWS_PANEL, HALF = PANEL / 2, BLOCK_ROWS = 32, PART_BYTES = 256 << 10 };
+
+nrw_rows_shape nrw_rows_shape_of(int segments, int64_t k, int64_t n) {
+    const int64_t steps = k > 0 ? nrw_ceil_div(k, NRW_STEP_BYTES) : 1;
+    const int64_t depth = nrw_ceil_div(nrw_ceil_div(k > 0 ? k : 1, steps), 4) * 4;
+    return (nrw_rows_shape){k, n, segments, (int)steps, (int)depth};
+}
+
+/* Where column c of a panel lies among its 32. */
+static int dealt(int c) {
+    return (c % 8) / 4 * HALF + c / 8 * 4 + c % 4;
+}
+
+static int64_t panel_bytes(const nrw_rows_shape *s) {
+    return (int64_t)s->segments * s->steps * s->depth * PANEL;
+}
+
+bool nrw_rows_weight_bytes(const nrw_rows_shape *s, size_t *bytes) {
+    return nrw_mul_size((size_t)panel_bytes(s), (size_t)nrw_ceil_div(s->n, PANEL), bytes);
+}
+
+void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, int32_t *sums) {
+    const int64_t panels = nrw_ceil_div(s->n, PANEL);
+    memset(dst, 0, (size_t)(panels * panel_bytes(s)));
+    for (int64_t c = 0; c < s->n; c++) {
+        const int at = dealt((int)(c % PANEL));
+        int8_t *column = dst + c / PANEL * panel_bytes(s) + at / HALF * HALF * s->depth + at % HALF * 4;
+        uint32_t sum = 0;
+        for (int g = 0; g < s->segments; g++) {
+            for (int64_t i = 0; i < s->k; i++) {
+                const int8_t w = from.w[g * from.segment + i * from.row + c * from.col];
+                const int64_t step = g * s->steps + i / s->depth, k = i % s->depth;
+                column[step * PANEL * s->depth + k / 4 * HALF * 4 + k % 4] = w;
+                sum += (uint32_t)(int32_t)w;
+            }
+        }
+        sums[c] = (int32_t)sum;
+    }
+}
+
+bool nrw_rows_epilogue_fits(const nrw_i8_epilogue *e) {
+    const bool whole = e->out != NRW_OUT_U8 || (e->lo == 0 && e->hi == 255);
+    return e->w_zero == NULL && e->out != NRW_OUT_I8 && whole;
+}
+
+nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena *arena,
+                                  nrw_rows_epilogue *out, nrw_error *err) {
+    const size_t filled = (size_t)(nrw_ceil_div(n, PANEL) * PANEL);
+    int32_t *add = nrw_arena_calloc(arena, filled, sizeof *add);
+    float *mul = nrw_arena_calloc(arena, filled, sizeof *mul);
+    float *bias = nrw_arena_calloc(arena, filled, sizeof *bias);
+    if (add == NULL || mul == NULL || bias == NULL) NRW_OOM(err);
+    for (int64_t c = 0; c < n; c++) {
+        const int64_t at = c / PANEL * PANEL + dealt((int)(c % PANEL));
+        add[at] = e->add[c];
+        mul[at] = e->mul != NULL ? e->mul[c] : 0;
+        bias[at] = e->bias != NULL ? e->bias[c] : 0;
+    }
+    *out = (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .bias = bias, .zero = e->zero};
+    out->adds_bias = e->bias != NULL;
+    return NRW_OK;
+}
+
+typedef struct running {
+    const nrw_rows_call *call;
+    nrw_rows_i8 block;
+    int64_t row_part, row_parts, panel_part, panels;
+} running;
+
+static void run_part(void *arg, int64_t i, int worker) {
+    const running *r = arg;
+    const nrw_rows_call *call = r->call;
+    const int64_t row = i % r->row_parts * r->row_part, panel = i / r->row_parts * r->panel_part;
+    const int64_t size = call->epilogue->out == NRW_OUT_U8 ? 1 : 4;
+    nrw_rows_i8 b = r->block;
+    b.rows = call->rows - row < r->row_part ? call->rows - row : r->row_part;
+    b.panels = r->panels - panel < r->panel_part ? r->panels - panel : r->panel_part;
+    b.cols = call->shape->n - panel * PANEL;
+    if (b.cols > b.panels * PANEL) b.cols = b.panels * PANEL;
+    b.a = call->a + row * call->a_stride;
+    b.b = call->packed + panel * b.panel_bytes;
+    b.c = (char *)call->c + (row * call->ldc + panel * PANEL) * size;
+    b.epilogue.add += panel * PANEL;
+    b.epilogue.mul += panel * PANEL;
+    b.epilogue.bias += panel * PANEL;
+    call->kernels->rows_i8(&b);
+}
+
+/* Rows are shared out among threads where there are many, else panels of columns. The borders fall
+ * between blocks; every element is the same whichever part it falls to. */
+void nrw_rows_run(const nrw_rows_call *call) {
+    if (call->rows == 0 || call->shape->n == 0) return;
+    const int threads = nrw_pool_threads(call->pool);
+    running r = {.call = call, .row_parts = 1, .panels = nrw_ceil_div(call->shape->n, PANEL)};
+    r.block = (nrw_rows_i8){.a_stride = call->a_stride,
+                            .offset = call->offset,
+                            .steps = call->shape->segments * call->shape->steps,
+                            .depth = call->shape->depth,
+                            .panel_bytes = panel_bytes(call->shape),
+                            .ldc = call->ldc,
+                            .epilogue = *call->epilogue};
+    const int64_t blocks = nrw_ceil_div(call->rows, BLOCK_ROWS);
+    int64_t col_parts = 1;
+    if (threads > 1 && blocks >= 2 * threads)
+        r.row_parts = threads * (blocks >= 8 * threads ? 2 : 1);
+    else if (threads > 1)
+        col_parts = r.panels < threads ? r.panels : threads;
+    r.row_part = nrw_ceil_div(blocks, r.row_parts) * BLOCK_ROWS;
+    r.row_parts = nrw_ceil_div(call->rows, r.row_part);
+    r.panel_part = nrw_ceil_div(r.panels, col_parts);
+    nrw_pool_run(call->pool, r.row_parts * nrw_ceil_div(r.panels, r.panel_part), run_part, &r);
+}

@@ -1,0 +1,61 @@
+/* Integer products of rows by constant weights: rows of activations as they lie in memory, channels
+ * along the columns. A matrix product is one, and so is a convolution with channels last, whose rows
+ * are pixels. Unlike gemm.h nothing of the activations is packed.
+ *
+ * The depth of the product is cut into equal steps of at most 64 values (a multiple of four), which
+ * lie side by side in a row: one tile row of AMX, sixteen lanes of four bytes for VNNI. Weights are
+ * packed in panels of 32 columns, one step after the other: two halves of [depth / 4][16][4] bytes.
+ * The columns of a panel are dealt to the halves so that packing results to bytes within 128-bit
+ * lanes puts them in order: column c lies in half (c % 8) / 4, lane 4 (c / 8) + c % 4. */
+#ifndef NRW_KERNELS_ROWS_I8_H
+#define NRW_KERNELS_ROWS_I8_H
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "kernels/gemm.h"
+
+/* A step reads `depth` bytes, also where fewer are left in a row: so many may be read behind the
+ * last row, whatever they are. */
+#define NRW_STEP_BYTES 64
+
+typedef struct nrw_rows_shape {
+    int64_t k, n; /* values of a segment (see pack), output columns */
+    int segments; /* the whole depth is segments * k: the taps of a convolution */
+    int steps;    /* of one segment */
+    int depth;    /* values in a step */
+} nrw_rows_shape;
+
+nrw_rows_shape nrw_rows_shape_of(int segments, int64_t k, int64_t n);
+/* Bytes of packed weights; false when that is too much. */
+bool nrw_rows_weight_bytes(const nrw_rows_shape *s, size_t *bytes);
+/* Weight (segment, i, c) lies at w[segment * at.segment + i * at.row + c * at.col]. sums: [n], the
+ * sums of each column's weights. */
+typedef struct nrw_rows_from {
+    const int8_t *w;
+    int64_t segment, row, col;
+} nrw_rows_from;
+void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, int32_t *sums);
+
+/* Turns an epilogue into the form that these kernels take: dealt to the halves and filled up to
+ * whole panels. e->w_zero must be NULL and the output u8, f32 or i32. Lies in the arena. */
+nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena *arena,
+                                  nrw_rows_epilogue *out, nrw_error *err) NRW_MUST_CHECK;
+bool nrw_rows_epilogue_fits(const nrw_i8_epilogue *e);
+
+typedef struct nrw_rows_call {
+    const nrw_kernels *kernels; /* with rows_i8 */
+    nrw_pool *pool;             /* NULL: serial */
+    const uint8_t *a;
+    int64_t a_stride;      /* bytes from a row to the next */
+    const int64_t *offset; /* [segments * steps] bytes from the start of a row to each step */
+    int64_t rows;
+    const nrw_rows_shape *shape;
+    const int8_t *packed;
+    const nrw_rows_epilogue *epilogue;
+    void *c;     /* of the epilogue's type */
+    int64_t ldc; /* elements */
+} nrw_rows_call;
+void nrw_rows_run(const nrw_rows_call *call);
+
+#endif
