@@ -124,8 +124,26 @@ typedef struct nrw_rows_i8 {
     int64_t panels, panel_bytes, cols;
     void *c;
     int64_t ldc;
+    /* Rows come in lines of `pitch`, of which the first `width` are stored, one behind the other; the
+     * others are padding between the lines of an image. first: the place of row 0 in its line; c is
+     * where the first row that is stored goes. */
+    int64_t pitch, width, first;
     nrw_rows_epilogue epilogue; /* from the first panel on */
 } nrw_rows_i8;
+
+/* One line of a depthwise convolution, channels last: y[x][c] from the sum over i, j of
+ * rows[i][x * stride + j * step + c] times the weight. Up to 63 bytes are read behind the last. */
+typedef struct nrw_depthwise_i8 {
+    const uint8_t *const *rows; /* [kh] */
+    int kh, kw;
+    int64_t step, stride; /* bytes from a tap, and from an output, to the next along the line */
+    const int8_t *w;      /* [blocks of 16 channels][kh / 4, rounded up][kw][16][4 rows] */
+    int64_t channels, width;
+    uint8_t *y; /* [width][channels] */
+    const int32_t *add; /* [channels, filled up to 16] */
+    const float *mul;
+    int32_t zero;
+} nrw_depthwise_i8;
 
 typedef struct nrw_kernels {
     const char *tier;
@@ -142,7 +160,8 @@ typedef struct nrw_kernels {
      * columns more and reads as many. */
     void (*i8_interleave)(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
                           bool is_signed);
-    void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier */
+    void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier, nor the next */
+    void (*depthwise_i8)(const nrw_depthwise_i8 *d);
 } nrw_kernels;
 
 /* The best table that this processor (as capped) can run; never NULL. */
@@ -158,6 +177,7 @@ void nrw_f32_taps_avx2(const nrw_f32_taps *t);
 void nrw_f32_tile_avx512(const nrw_f32_tile *t);
 void nrw_f32_taps_avx512(const nrw_f32_taps *t);
 extern const nrw_kernels nrw_kernels_avx512vnni;
+void nrw_depthwise_i8_avx512vnni(const nrw_depthwise_i8 *d);
 void nrw_i8_tile_avx512vnni(const nrw_i8_tile *t);
 void nrw_i8_taps_avx512vnni(const nrw_i8_taps *t);
 void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,

@@ -83,7 +83,10 @@ static void run_part(void *arg, int64_t i, int worker) {
     if (b.cols > b.panels * PANEL) b.cols = b.panels * PANEL;
     b.a = call->a + row * call->a_stride;
     b.b = call->packed + panel * b.panel_bytes;
-    b.c = (char *)call->c + (row * call->ldc + panel * PANEL) * size;
+    b.first = row % b.pitch;
+    const int64_t in_line = b.first < b.width ? b.first : b.width;
+    const int64_t stored = row / b.pitch * b.width + in_line; /* before row */
+    b.c = (char *)call->c + (stored * call->ldc + panel * PANEL) * size;
     b.epilogue.add += panel * PANEL;
     b.epilogue.mul += panel * PANEL;
     b.epilogue.bias += panel * PANEL;
@@ -102,6 +105,8 @@ void nrw_rows_run(const nrw_rows_call *call) {
                             .depth = call->shape->depth,
                             .panel_bytes = panel_bytes(call->shape),
                             .ldc = call->ldc,
+                            .pitch = call->pitch > 0 ? call->pitch : call->rows,
+                            .width = call->pitch > 0 ? call->width : call->rows,
                             .epilogue = *call->epilogue};
     const int64_t blocks = nrw_ceil_div(call->rows, BLOCK_ROWS);
     int64_t col_parts = 1;

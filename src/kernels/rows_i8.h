@@ -55,6 +55,9 @@ typedef struct nrw_rows_call {
     const nrw_rows_epilogue *epilogue;
     void *c;     /* of the epilogue's type */
     int64_t ldc; /* elements */
+    /* Of every `pitch` rows the first `width` are wanted, and lie one behind the other in c. 0, 0:
+     * all are. */
+    int64_t pitch, width;
 } nrw_rows_call;
 void nrw_rows_run(const nrw_rows_call *call);
 

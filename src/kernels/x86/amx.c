@@ -70,10 +70,8 @@ NRW_INLINE void run_block(const nrw_rows_i8 *r, int64_t i, int64_t panel, const 
     int64_t row = i * BLOCK;
     if (row + BLOCK > r->rows) row = r->rows > BLOCK ? r->rows - BLOCK : 0;
     const int rows = r->rows < BLOCK ? (int)r->rows : BLOCK;
-    const int64_t at = row * r->ldc + panel * NRW_ROWS_PANEL;
     multiply(r, r->a + row * r->a_stride, r->b + panel * r->panel_bytes, two, acc);
-    finish_block(f, &r->epilogue, acc, rows, (char *)r->c + at * (r->epilogue.out == NRW_OUT_U8 ? 1 : 4),
-                 r->ldc);
+    finish_block(r, f, panel, row, acc, rows);
 }
 
 static void rows_i8(const nrw_rows_i8 *r) {
@@ -112,4 +110,5 @@ const nrw_kernels nrw_kernels_amx = {
     .i8_taps = nrw_i8_taps_avx512vnni,
     .i8_interleave = nrw_i8_interleave_avx512vnni,
     .rows_i8 = rows_i8,
+    .depthwise_i8 = nrw_depthwise_i8_avx512vnni,
 };

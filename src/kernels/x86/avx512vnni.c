@@ -124,9 +124,7 @@ static void rows_at(const nrw_rows_i8 *r, int64_t i, int64_t blocks, int64_t pan
         ROWS_CASE(11)
         ROWS_CASE(12)
     }
-    const int64_t at = row * r->ldc + panel * NRW_ROWS_PANEL;
-    finish_block(f, &r->epilogue, acc, (int)rows,
-                 (char *)r->c + at * (r->epilogue.out == NRW_OUT_U8 ? 1 : 4), r->ldc);
+    finish_block(r, f, panel, row, acc, (int)rows);
 }
 
 static void rows_i8(const nrw_rows_i8 *r) {
@@ -140,6 +138,109 @@ static void rows_i8(const nrw_rows_i8 *r) {
             rows_at(r, stays ? i : j, blocks, panel, &f);
         }
     }
+}
+
+/* depthwise_i8: a vector holds sixteen channels, each with the bytes of four rows of the filter. */
+
+/* Sixteen channels of up to four rows, interleaved. */
+INLINE __m512i four_rows(const uint8_t *const *rows, int64_t at, const int n) {
+    const __m512i spread =
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i weave = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    __m512i v = _mm512_zextsi128_si512(_mm_loadu_si128((const __m128i *)(rows[0] + at)));
+    if (n > 1)
+        v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[1] + at)), 1);
+    if (n > 2)
+        v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[2] + at)), 2);
+    if (n > 3)
+        v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[3] + at)), 3);
+    return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(spread, v), weave);
+}
+
+INLINE void depthwise_store(const nrw_depthwise_i8 *d, __m512i acc, __m512i add, __m512 mul,
+                            __mmask16 mask, uint8_t *y) {
+    const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(acc, add)), mul);
+    __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(x, _mm512_set1_ps(32767.0f)));
+    /* Saturate as signed bytes, which a flip of the top bit makes unsigned. */
+    q = _mm512_add_epi32(_mm512_max_epi32(q, _mm512_set1_epi32(-32768)), _mm512_set1_epi32(d->zero - 128));
+    const __m128i bytes = _mm_xor_si128(_mm512_cvtsepi32_epi8(q), _mm_set1_epi8((char)0x80));
+    _mm_mask_storeu_epi8(y, mask, bytes);
+}
+
+/* `outs` outputs from x on, of 16 channels. Columns that several of them share are interleaved once
+ * (stride a multiple of step). */
+INLINE void depthwise_strip(const nrw_depthwise_i8 *d, int64_t x, int64_t c, const int kh,
+                            const int kw, const int apart, const int outs) {
+    const int groups = (kh + 3) / 4;
+    const int8_t *w = d->w + c / 16 * groups * kw * 64;
+    const __mmask16 mask = d->channels - c >= 16 ? 0xffff : (__mmask16)((1u << (d->channels - c)) - 1);
+    __m512i acc[8];
+#pragma GCC unroll 8
+    for (int o = 0; o < outs; o++) acc[o] = _mm512_setzero_si512();
+#pragma GCC unroll 2
+    for (int g = 0; g < groups; g++) {
+        const int n = kh - 4 * g < 4 ? kh - 4 * g : 4;
+#pragma GCC unroll 24
+        for (int j = 0; j < (outs - 1) * apart + kw; j++) {
+            const __m512i v = four_rows(d->rows + 4 * g, x * d->stride + j * d->step + c, n);
+#pragma GCC unroll 8
+            for (int o = 0; o < outs; o++) {
+                const int tap = j - o * apart;
+                if (tap >= 0 && tap < kw)
+                    acc[o] = dot(acc[o], v, _mm512_loadu_si512(w + (g * kw + tap) * 64));
+            }
+        }
+    }
+    const __m512i add = _mm512_loadu_si512(d->add + c);
+    const __m512 mul = _mm512_loadu_ps(d->mul + c);
+#pragma GCC unroll 8
+    for (int o = 0; o < outs; o++)
+        depthwise_store(d, acc[o], add, mul, mask, d->y + (x + o) * d->channels + c);
+}
+
+INLINE void depthwise_line(const nrw_depthwise_i8 *d, const int kh, const int kw, const int apart) {
+    for (int64_t c = 0; c < d->channels; c += 16) {
+        int64_t x = 0;
+        for (; x + 4 <= d->width; x += 4) depthwise_strip(d, x, c, kh, kw, apart, 4);
+        for (; x < d->width; x++) depthwise_strip(d, x, c, kh, kw, apart, 1);
+    }
+}
+
+/* Filters of any size. */
+static void depthwise_any(const nrw_depthwise_i8 *d) {
+    const int groups = (d->kh + 3) / 4;
+    for (int64_t c = 0; c < d->channels; c += 16) {
+        const __mmask16 mask =
+            d->channels - c >= 16 ? 0xffff : (__mmask16)((1u << (d->channels - c)) - 1);
+        for (int64_t x = 0; x < d->width; x++) {
+            const int8_t *w = d->w + c / 16 * groups * d->kw * 64;
+            __m512i acc = _mm512_setzero_si512();
+            for (int g = 0; g < groups; g++) {
+                const int n = d->kh - 4 * g < 4 ? d->kh - 4 * g : 4;
+                for (int j = 0; j < d->kw; j++, w += 64) {
+                    const int64_t at = x * d->stride + j * d->step + c;
+                    acc = dot(acc, four_rows(d->rows + 4 * g, at, n), _mm512_loadu_si512(w));
+                }
+            }
+            depthwise_store(d, acc, _mm512_loadu_si512(d->add + c), _mm512_loadu_ps(d->mul + c),
+                            mask, d->y + x * d->channels + c);
+        }
+    }
+}
+
+void nrw_depthwise_i8_avx512vnni(const nrw_depthwise_i8 *d) {
+    const bool one = d->stride == d->step, two = d->stride == 2 * d->step;
+    if (d->kh == 3 && d->kw == 3 && one)
+        depthwise_line(d, 3, 3, 1);
+    else if (d->kh == 3 && d->kw == 3 && two)
+        depthwise_line(d, 3, 3, 2);
+    else if (d->kh == 5 && d->kw == 5 && one)
+        depthwise_line(d, 5, 5, 1);
+    else if (d->kh == 5 && d->kw == 5 && two)
+        depthwise_line(d, 5, 5, 2);
+    else
+        depthwise_any(d);
 }
 
 const nrw_kernels nrw_kernels_avx512vnni = {
@@ -156,4 +257,5 @@ const nrw_kernels nrw_kernels_avx512vnni = {
     .i8_taps = i8_taps,
     .i8_interleave = nrw_i8_interleave_avx512vnni,
     .rows_i8 = rows_i8,
+    .depthwise_i8 = nrw_depthwise_i8_avx512vnni,
 };

@@ -47,15 +47,33 @@ NRW_INLINE __m512i to_bytes(const nrw_finish *f, const int32_t *row0, const int3
     return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
 }
 
-NRW_INLINE void finish_u8(const nrw_finish *f, const int32_t *acc, int rows, uint8_t *c, int64_t ldc) {
+/* Where the next row goes: nowhere (false) when it is padding. Rows of a line come one after the
+ * other, so that only the place in the line and the address have to be known. */
+typedef struct nrw_places {
+    int64_t x, width, pitch;
+    char *c;
+    int64_t bytes; /* of a row of c */
+} nrw_places;
+
+NRW_INLINE bool next_place(nrw_places *p, char **at) {
+    const bool stored = p->x < p->width;
+    *at = p->c;
+    if (stored) p->c += p->bytes;
+    if (++p->x == p->pitch) p->x = 0;
+    return stored;
+}
+
+NRW_INLINE void finish_u8(const nrw_finish *f, const int32_t *acc, int rows, nrw_places *p) {
+    char *at;
     int i = 0;
-    for (; i + 2 <= rows; i += 2, acc += 64, c += 2 * ldc) {
+    for (; i + 2 <= rows; i += 2, acc += 64) {
         const __m512i both = to_bytes(f, acc, acc + 32);
-        _mm256_mask_storeu_epi8(c, f->mask, _mm512_castsi512_si256(both));
-        _mm256_mask_storeu_epi8(c + ldc, f->mask, _mm512_extracti64x4_epi64(both, 1));
+        if (next_place(p, &at)) _mm256_mask_storeu_epi8(at, f->mask, _mm512_castsi512_si256(both));
+        if (next_place(p, &at))
+            _mm256_mask_storeu_epi8(at, f->mask, _mm512_extracti64x4_epi64(both, 1));
     }
-    if (i < rows)
-        _mm256_mask_storeu_epi8(c, f->mask, _mm512_castsi512_si256(to_bytes(f, acc, acc)));
+    if (i < rows && next_place(p, &at))
+        _mm256_mask_storeu_epi8(at, f->mask, _mm512_castsi512_si256(to_bytes(f, acc, acc)));
 }
 
 /* The halves in order of columns: 0 … 15 and 16 … 31. */
@@ -67,9 +85,11 @@ NRW_INLINE void in_order(__m512i a, __m512i b, __m512i *low, __m512i *high) {
 }
 
 NRW_INLINE void finish_wide(const nrw_finish *f, const nrw_rows_epilogue *e, const int32_t *acc,
-                            int rows, int32_t *c, int64_t ldc) {
-    for (int i = 0; i < rows; i++, acc += 32, c += ldc) {
+                            int rows, nrw_places *p) {
+    for (int i = 0; i < rows; i++, acc += 32) {
         __m512i v[2], low, high;
+        char *at;
+        if (!next_place(p, &at)) continue;
         for (int h = 0; h < 2; h++) {
             v[h] = _mm512_add_epi32(_mm512_loadu_si512(acc + 16 * h), f->add[h]);
             if (e->out != NRW_OUT_F32) continue;
@@ -78,18 +98,25 @@ NRW_INLINE void finish_wide(const nrw_finish *f, const nrw_rows_epilogue *e, con
             v[h] = _mm512_castps_si512(x);
         }
         in_order(v[0], v[1], &low, &high);
-        _mm512_mask_storeu_epi32(c, (__mmask16)f->mask, low);
-        _mm512_mask_storeu_epi32(c + 16, (__mmask16)(f->mask >> 16), high);
+        _mm512_mask_storeu_epi32(at, (__mmask16)f->mask, low);
+        _mm512_mask_storeu_epi32(at + 64, (__mmask16)(f->mask >> 16), high);
     }
 }
 
-/* acc: [rows][32]; c: the panel's first column of the first row. */
-NRW_INLINE void finish_block(const nrw_finish *f, const nrw_rows_epilogue *e, const int32_t *acc,
-                             int rows, void *c, int64_t ldc) {
-    if (e->out == NRW_OUT_U8)
-        finish_u8(f, acc, rows, c, ldc);
+/* acc: [rows][32], of rows `row` and following, of panel `panel`. */
+NRW_INLINE void finish_block(const nrw_rows_i8 *r, const nrw_finish *f, int64_t panel, int64_t row,
+                             const int32_t *acc, int rows) {
+    const int64_t size = r->epilogue.out == NRW_OUT_U8 ? 1 : 4;
+    const int64_t from = r->first + row, line = from / r->pitch, x = from % r->pitch;
+    const int64_t skipped = r->first < r->width ? r->first : r->width;
+    const int64_t stored = line * r->width + (x < r->width ? x : r->width) - skipped;
+    nrw_places p = {x, r->width, r->pitch,
+                    (char *)r->c + (stored * r->ldc + panel * NRW_ROWS_PANEL) * size,
+                    r->ldc * size};
+    if (r->epilogue.out == NRW_OUT_U8)
+        finish_u8(f, acc, rows, &p);
     else
-        finish_wide(f, e, acc, rows, c, ldc);
+        finish_wide(f, &r->epilogue, acc, rows, &p);
 }
 
 #endif

@@ -1,0 +1,10 @@
+/* Which convolutions run with channels last. */
+#ifndef NRW_OPS_CONV_LAST_H
+#define NRW_OPS_CONV_LAST_H
+
+#include "ops/op.h"
+
+/* n is a Conv (or a ConvLast already) whose annotations, weights and shape the kernels take. */
+bool nrw_conv_last_suits(const struct nrw_kernels *kn, const nrw_node *n);
+
+#endif
