@@ -162,6 +162,8 @@ typedef struct nrw_kernels {
                           bool is_signed);
     void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier, nor the next */
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
+    /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
+    void (*table_u8)(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
 } nrw_kernels;
 
 /* The best table that this processor (as capped) can run; never NULL. */
@@ -177,7 +179,10 @@ void nrw_f32_taps_avx2(const nrw_f32_taps *t);
 void nrw_f32_tile_avx512(const nrw_f32_tile *t);
 void nrw_f32_taps_avx512(const nrw_f32_taps *t);
 extern const nrw_kernels nrw_kernels_avx512vnni;
+void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r);
 void nrw_depthwise_i8_avx512vnni(const nrw_depthwise_i8 *d);
+void nrw_table_u8_avx512vbmi(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
+extern const nrw_kernels nrw_kernels_avx512vbmi; /* the tier avx512vnni, with VBMI */
 void nrw_i8_tile_avx512vnni(const nrw_i8_tile *t);
 void nrw_i8_taps_avx512vnni(const nrw_i8_taps *t);
 void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,

@@ -7,7 +7,7 @@ const nrw_kernels *nrw_kernels_get(const nrw_cpu *cpu) {
     case NRW_TIER_AMX:
         return &nrw_kernels_amx;
     case NRW_TIER_AVX512VNNI:
-        return &nrw_kernels_avx512vnni;
+        return cpu->avx512vbmi ? &nrw_kernels_avx512vbmi : &nrw_kernels_avx512vnni;
     case NRW_TIER_AVXVNNI:
     case NRW_TIER_AVX2:
         return &nrw_kernels_avx2;

@@ -56,6 +56,8 @@
 typedef struct binary_op {
     nrw_op op;
     nrw_rows rows;
+    bool has_pair; /* a loop of its own for unsigned bytes */
+    nrw_pair_kind pair;
     const char *param; /* float attribute that the functions see as `a`; NULL: none */
     float absent;
 } binary_op;
@@ -74,6 +76,7 @@ static nrw_status run(nrw_eval *e) {
 static nrw_status run_integer(nrw_eval *e) {
     const binary_op *b = (const binary_op *)e->node->op;
     double a = parameter(e->node);
+    if (b->has_pair && nrw_pair_u8_suits(e)) return nrw_pair_u8(e, b->pair);
     return nrw_integer_pair(e, b->rows.by[NRW_F32], &a);
 }
 
@@ -197,6 +200,8 @@ static const binary_op add_op = {
            .infer = nrw_infer_broadcast, QUANTIZES(NRW_QUANT_ARITH), .tflite = {"ADD", 0},
            .aten = "aten.add.Tensor"},
     .rows = {NRW_NUMERIC_ROWS(add)},
+    .has_pair = true,
+    .pair = NRW_PAIR_ADD,
 };
 static const binary_op sub_op = {
     .op = {ROW_OF("Sub", 1, NRW_CASE_2("Sub", "f32[2,3,5]", "f32[3,1]", "f32[2,3,5]", -2, 2),
@@ -206,6 +211,8 @@ static const binary_op sub_op = {
            .infer = nrw_infer_broadcast, QUANTIZES(NRW_QUANT_ARITH), .tflite = {"SUB", 41},
            .aten = "aten.sub.Tensor"},
     .rows = {NRW_NUMERIC_ROWS(sub)},
+    .has_pair = true,
+    .pair = NRW_PAIR_SUB,
 };
 static const binary_op mul_op = {
     .op = {ROW_OF("Mul", 1, NRW_CASE_2("Mul", "f32[2,3,5]", "f32[3,1]", "f32[2,3,5]", -2, 2),
@@ -215,6 +222,8 @@ static const binary_op mul_op = {
            .infer = nrw_infer_broadcast, QUANTIZES(NRW_QUANT_ARITH), .tflite = {"MUL", 18},
            .aten = "aten.mul.Tensor"},
     .rows = {NRW_NUMERIC_ROWS(mul)},
+    .has_pair = true,
+    .pair = NRW_PAIR_MUL,
 };
 static const binary_op div_op = {
     .op = {ROW_OF("Div", 1, NRW_CASE_2("Div", "f32[2,3,5]", "f32[3,1]", "f32[2,3,5]", 1, 9),

@@ -2,6 +2,8 @@
  * and quantizing. */
 #include "ops/quant_table.h"
 
+#include "kernels/kernels.h"
+
 static bool per_tensor(const nrw_value *v, int max_size) {
     return v != NULL && v->quant != NULL && v->quant->axis < 0 && !v->quant->dynamic &&
            nrw_dtype_size(v->quant->dtype) <= max_size;
@@ -14,11 +16,26 @@ bool nrw_table_integer_ok(const nrw_node *n) {
     return per_tensor(n->inputs[0], 1) && per_tensor(n->outputs[0], 1);
 }
 
+typedef struct looking {
+    const nrw_kernels *kernels;
+    const uint8_t *table;
+} looking;
+
 static void look_up(const void *arg, void *out, const void *const *in, const int64_t *step,
                     int64_t n) {
-    const uint8_t *table = arg, *q = in[0];
+    const looking *l = arg;
+    const uint8_t *q = in[0];
     uint8_t *y = out;
-    for (int64_t i = 0; i < n; i++) y[i] = table[q[i * step[0]]];
+    if (step[0] == 1 && l->kernels->table_u8 != NULL) {
+        l->kernels->table_u8(l->table, q, y, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) y[i] = l->table[q[i * step[0]]];
+}
+
+nrw_status nrw_look_up(nrw_eval *e, const uint8_t *table) {
+    const looking l = {e->kernels, table};
+    return nrw_each_row(e, &e->out[0], 1, e->in, look_up, &l);
 }
 
 nrw_status nrw_table_integer(nrw_eval *e) {
@@ -45,7 +62,7 @@ nrw_status nrw_table_integer(nrw_eval *e) {
     nrw_tensor narrow = nrw_tensor_make(e->out[0].dtype, 1, all, table);
     narrow.quant = e->out[0].quant;
     NRW_TRY(nrw_quantize_values(y, &narrow, e->err));
-    return nrw_each_row(e, &e->out[0], 1, e->in, look_up, table);
+    return nrw_look_up(e, table);
 }
 
 bool nrw_integer_pair_ok(const nrw_node *n) {

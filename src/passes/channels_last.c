@@ -1,4 +1,4 @@
-#include "passes/channels_last.h"
+#include "passes/for_plans.h"
 
 #include <string.h>
 
@@ -13,7 +13,8 @@ static const char *const elementwise[] = {"Add",       "Mul",         "Sub",    
                                           "Clip",      "Sigmoid",     "HardSwish", "HardSigmoid",
                                           "LeakyRelu", "Elu",         "Tanh",      "Mish",
                                           "Gelu",      "Softplus",    "Neg",       "Abs",
-                                          "Swish",     "Requantize",  NULL};
+                                          "Swish",     "Requantize",  "Table",
+                                          NULL};
 
 static bool is_elementwise(const nrw_node *n) {
     for (const char *const *e = elementwise; n->op != NULL && *e != NULL; e++) {

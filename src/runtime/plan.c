@@ -6,7 +6,7 @@
 
 #include "kernels/kernels.h"
 #include "ops/eval.h"
-#include "passes/channels_last.h"
+#include "passes/for_plans.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
@@ -168,8 +168,9 @@ nrw_status nrw_plan_create(const nrw_model *m, const nrw_plan_options *options, 
     nrw_status s = nrw_model_clone(m, &p->model, err);
     if (s == NRW_OK && !p->options.keep_values)
         s = nrw_run_pipeline(p->model, NRW_PIPELINE_RUN, NULL, err);
-    if (s == NRW_OK && !p->options.keep_values && !p->options.simulate)
-        s = nrw_channels_last(p->model, p->kernels, err);
+    const bool tuned = !p->options.keep_values && !p->options.simulate;
+    if (s == NRW_OK && tuned) s = nrw_fuse_tables(p->model, err);
+    if (s == NRW_OK && tuned) s = nrw_channels_last(p->model, p->kernels, err);
     if (s == NRW_OK) s = plan_graph(p, p->model->graph, &tail, err);
     if (s == NRW_OK)
         *out = p;

@@ -111,4 +111,5 @@ const nrw_kernels nrw_kernels_amx = {
     .i8_interleave = nrw_i8_interleave_avx512vnni,
     .rows_i8 = rows_i8,
     .depthwise_i8 = nrw_depthwise_i8_avx512vnni,
+    .table_u8 = nrw_table_u8_avx512vbmi, /* processors with tiles have it */
 };

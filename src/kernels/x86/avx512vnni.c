@@ -127,7 +127,7 @@ static void rows_at(const nrw_rows_i8 *r, int64_t i, int64_t blocks, int64_t pan
     finish_block(r, f, panel, row, acc, (int)rows);
 }
 
-static void rows_i8(const nrw_rows_i8 *r) {
+void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r) {
     const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK;
     const bool stays = r->panels * r->panel_bytes <= STAYS_BYTES;
     const int64_t outer = stays ? blocks : r->panels, inner = stays ? r->panels : blocks;
@@ -256,6 +256,6 @@ const nrw_kernels nrw_kernels_avx512vnni = {
     .i8_tile = i8_tile,
     .i8_taps = i8_taps,
     .i8_interleave = nrw_i8_interleave_avx512vnni,
-    .rows_i8 = rows_i8,
+    .rows_i8 = nrw_rows_i8_avx512vnni,
     .depthwise_i8 = nrw_depthwise_i8_avx512vnni,
 };

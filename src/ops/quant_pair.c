@@ -1,0 +1,105 @@
+/* Sums, differences and products of unsigned bytes, in one loop: the same bits as quant_table.h's
+ * nrw_integer_pair, which goes through float buffers and divides. */
+#include <math.h>
+#include <string.h>
+
+#include "base/wide.h"
+#include "ops/quant_table.h"
+
+typedef struct pair {
+    float a_scale, b_scale, scale, inverse;
+    int32_t a_zero, b_zero, zero;
+    float low, high; /* of the result, in steps from its zero point */
+} pair;
+
+/* y / s, correctly rounded, by the rounded reciprocal r of s: the remainder is exact, and adding it
+ * rounds as the division would (Markstein, "Computation of elementary functions on the IBM RISC
+ * System/6000", 1990; for divisors whose significand is not all ones). */
+static inline float quotient(float y, float s, float r) {
+    const float q = y * r;
+    return __builtin_fmaf(__builtin_fmaf(-q, s, y), r, q);
+}
+
+/* Clamping before rounding is the same, for the bounds are whole. */
+static inline uint8_t quantize(float y, const pair *p) {
+    float v = quotient(y, p->scale, p->inverse);
+    v = v > p->low ? v : p->low;
+    v = v < p->high ? v : p->high;
+    return (uint8_t)((int32_t)((v + NRW_RINT_MAGIC) - NRW_RINT_MAGIC) + p->zero);
+}
+
+#define PAIR_ROW(name, expression)                                                                 \
+    static inline __attribute__((always_inline)) void name##_steps(                               \
+        const pair *q, uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const int64_t sa, \
+        const int64_t sb) {                                                                        \
+        const pair k = *q, *const p = &k; /* bytes may alias anything that is not local */         \
+        for (int64_t i = 0; i < n; i++) {                                                          \
+            const float u = p->a_scale * (float)((int32_t)a[i * sa] - p->a_zero);                  \
+            const float v = p->b_scale * (float)((int32_t)b[i * sb] - p->b_zero);                  \
+            y[i] = quantize(expression, p);                                                        \
+        }                                                                                          \
+    }                                                                                              \
+    NRW_WIDE static void name(const void *arg, void *out, const void *const *in,                   \
+                              const int64_t *step, int64_t n) {                                    \
+        if (step[0] == 1 && step[1] == 1)                                                          \
+            name##_steps(arg, out, in[0], in[1], n, 1, 1);                                         \
+        else if (step[0] == 1)                                                                     \
+            name##_steps(arg, out, in[0], in[1], n, 1, 0);                                         \
+        else                                                                                       \
+            name##_steps(arg, out, in[0], in[1], n, step[0], step[1]);                             \
+    }
+PAIR_ROW(add, u + v)
+PAIR_ROW(sub, u - v)
+PAIR_ROW(mul, u * v)
+
+/* With one scale for all, sums of integers are exact: rounding in float never reaches half a step. */
+NRW_WIDE static void add_alike(const void *arg, void *out, const void *const *in,
+                               const int64_t *step, int64_t n) {
+    const pair *p = arg;
+    const int16_t away = (int16_t)(p->a_zero + p->b_zero - p->zero);
+    const uint8_t *a = in[0], *b = in[1];
+    uint8_t *y = out;
+    if (step[0] == 1 && step[1] == 1) {
+        for (int64_t i = 0; i < n; i++) {
+            const int16_t v = (int16_t)(a[i] + b[i] - away);
+            y[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const int16_t v = (int16_t)(a[i * step[0]] + b[i * step[1]] - away);
+        y[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+    }
+}
+
+static bool is_u8(const nrw_quant *q, nrw_dtype t) {
+    return q != NULL && t == NRW_U8 && q->dtype == NRW_U8;
+}
+
+bool nrw_pair_u8_suits(const nrw_eval *e) {
+    const nrw_quant *q = e->out[0].quant;
+    for (int i = 0; i < 2; i++) {
+        if (!is_u8(e->in[i]->quant, e->in[i]->dtype)) return false;
+    }
+    if (!is_u8(q, e->out[0].dtype)) return false;
+    uint32_t bits;
+    memcpy(&bits, &q->scale[0], sizeof bits);
+    return (bits & 0x7fffff) != 0x7fffff && isnormal(1 / q->scale[0]);
+}
+
+nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {
+    const nrw_quant *a = e->in[0]->quant, *b = e->in[1]->quant, *y = e->out[0].quant;
+    const int32_t zero = y->zero_point[0];
+    const pair p = {.a_scale = a->scale[0],
+                    .b_scale = b->scale[0],
+                    .scale = y->scale[0],
+                    .inverse = 1 / y->scale[0],
+                    .a_zero = a->zero_point[0],
+                    .b_zero = b->zero_point[0],
+                    .zero = zero,
+                    .low = (float)-zero,
+                    .high = (float)(255 - zero)};
+    static const nrw_row_fn rows[] = {[NRW_PAIR_ADD] = add, [NRW_PAIR_SUB] = sub, [NRW_PAIR_MUL] = mul};
+    const bool alike = kind == NRW_PAIR_ADD && p.a_scale == p.scale && p.b_scale == p.scale;
+    return nrw_each_row(e, &e->out[0], 2, e->in, alike ? add_alike : rows[kind], &p);
+}

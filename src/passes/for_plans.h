@@ -1,0 +1,18 @@
+/* What plans do to a graph for the sake of integer kernels; never done to what is written. */
+#ifndef NRW_PASSES_FOR_PLANS_H
+#define NRW_PASSES_FOR_PLANS_H
+
+#include "ir/graph.h"
+
+struct nrw_kernels;
+
+/* Functions of one 8-bit tensor become ai.narrow::Table (fuse_tables.c). The main graph only. */
+nrw_status nrw_fuse_tables(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
+
+/* Quantized convolutions that `kn` runs with channels last become
+ * ai.narrow::ConvLast between transposes; what is done to each element, and Concat along channels,
+ * moves in between, and transposes that meet cancel. The main graph only. */
+nrw_status nrw_channels_last(nrw_model *m, const struct nrw_kernels *kn,
+                             nrw_error *err) NRW_MUST_CHECK;
+
+#endif
