@@ -107,9 +107,26 @@ static nrw_value *turn_const(nrw_node *n, const nrw_value *v) {
     return c;
 }
 
+static bool is_u8(const nrw_value *v) {
+    const nrw_quant *q = v->quant;
+    return q != NULL && q->dtype == NRW_U8 && !q->dynamic && q->axis < 0;
+}
+
+/* The name of the operator that does what a pool does with channels last; NULL: there is none. */
+static const char *pool_last(const nrw_node *n) {
+    if (n->outputs[0] == NULL || n->inputs[0]->type.rank != 4) return NULL;
+    if (!is_u8(n->inputs[0]) || !is_u8(n->outputs[0])) return NULL;
+    if (nrw_is(n, "GlobalAveragePool")) return "GlobalAveragePoolLast";
+    const bool indices = n->n_outputs > 1 && n->outputs[1] != NULL;
+    if (!nrw_is(n, "MaxPool") || indices) return NULL;
+    return nrw_quant_equal(n->inputs[0]->quant, n->outputs[0]->quant) ? "MaxPoolLast" : NULL;
+}
+
 static bool can_sink(const nrw_node *n) {
     const bool joins = nrw_is(n, "Concat");
-    if ((!joins && !is_elementwise(n)) || n->n_outputs != 1 || n->outputs[0] == NULL) return false;
+    if (n->op == NULL || n->n_outputs < 1 || n->n_inputs < 1) return false;
+    if (n->inputs[0] == NULL || n->outputs[0] == NULL) return false;
+    if (!joins && !(is_elementwise(n) && n->n_outputs == 1) && pool_last(n) == NULL) return false;
     if (n->outputs[0]->type.rank != 4) return false;
     if (joins && nrw_attr_int(n, "axis", 0) != 1 && nrw_attr_int(n, "axis", 0) != -3) return false;
     int turned = 0;
@@ -124,6 +141,12 @@ static bool can_sink(const nrw_node *n) {
 }
 
 static nrw_status sink(nrw_node *n, nrw_error *err) {
+    const char *pool = pool_last(n);
+    if (pool != NULL) {
+        n->op = nrw_op_find(pool, "ai.narrow");
+        n->type = pool;
+        n->domain = "ai.narrow";
+    }
     for (int i = 0; i < data_inputs(n); i++) {
         nrw_value *v = turned_already(n, i);
         if (v == NULL) v = turn_const(n, n->inputs[i]);
