@@ -44,5 +44,6 @@ extern const nrw_pass nrw_pass_fold_pad;
 extern const nrw_pass nrw_pass_merge_transposes;
 extern const nrw_pass nrw_pass_bias_matmul;
 extern const nrw_pass nrw_pass_fold_clamp;
+extern const nrw_pass nrw_pass_fuse_gelu;
 
 #endif

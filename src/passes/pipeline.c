@@ -20,6 +20,7 @@ static const nrw_pass *const run_passes[] = {
     &nrw_pass_fold_pad,
     &nrw_pass_bias_matmul,
     &nrw_pass_fold_clamp,
+    &nrw_pass_fuse_gelu,
     &nrw_pass_dead_code,
     NULL,
 };
