@@ -23,22 +23,38 @@ bool nrw_rows_weight_bytes(const nrw_rows_shape *s, size_t *bytes) {
     return nrw_mul_size((size_t)panel_bytes(s), (size_t)nrw_ceil_div(s->n, PANEL), bytes);
 }
 
-void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, int32_t *sums) {
-    const int64_t panels = nrw_ceil_div(s->n, PANEL);
-    memset(dst, 0, (size_t)(panels * panel_bytes(s)));
-    for (int64_t c = 0; c < s->n; c++) {
-        const int at = dealt((int)(c % PANEL));
-        int8_t *column = dst + c / PANEL * panel_bytes(s) + at / HALF * HALF * s->depth + at % HALF * 4;
-        uint32_t sum = 0;
-        for (int g = 0; g < s->segments; g++) {
-            for (int64_t i = 0; i < s->k; i++) {
-                const int8_t w = from.w[g * from.segment + i * from.row + c * from.col];
-                const int64_t step = g * s->steps + i / s->depth, k = i % s->depth;
-                column[step * PANEL * s->depth + k / 4 * HALF * 4 + k % 4] = w;
-                sum += (uint32_t)(int32_t)w;
-            }
+/* Four values of k, from w on, of `cols` columns of a panel. */
+static void pack_four(const int8_t *w, int64_t row, int64_t col, int values, int cols,
+                      const int *places, int8_t *dst, int32_t *sums) {
+    for (int c = 0; c < cols; c++) {
+        int8_t *to = dst + places[c];
+        for (int k = 0; k < values; k++) {
+            const int8_t v = w[k * row + c * col];
+            to[k] = v;
+            sums[c] += v;
         }
-        sums[c] = (int32_t)sum;
+    }
+}
+
+void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, int32_t *sums) {
+    const int64_t half = (int64_t)HALF * s->depth; /* bytes of a half of a step */
+    int places[PANEL];
+    for (int c = 0; c < PANEL; c++)
+        places[c] = dealt(c) / HALF * (int)half + dealt(c) % HALF * 4;
+    memset(dst, 0, (size_t)(nrw_ceil_div(s->n, PANEL) * panel_bytes(s)));
+    memset(sums, 0, (size_t)s->n * sizeof *sums);
+    for (int64_t c = 0; c < s->n; c += PANEL) {
+        const int cols = s->n - c < PANEL ? (int)(s->n - c) : PANEL;
+        for (int g = 0; g < s->segments; g++) {
+            for (int64_t i = 0; i < s->k; i += 4) {
+                /* Steps are whole fours, so that four values never part. */
+                int8_t *step = dst + (i / s->depth) * 2 * half + i % s->depth * HALF;
+                const int8_t *w = from.w + g * from.segment + i * from.row + c * from.col;
+                const int values = s->k - i < 4 ? (int)(s->k - i) : 4;
+                pack_four(w, from.row, from.col, values, cols, places, step, sums + c);
+            }
+            dst += s->steps * 2 * half;
+        }
     }
 }
 

@@ -206,6 +206,7 @@ typedef struct matmul_state {
     nrw_product_i8 b;
     bool packed_i8;
     const nrw_i8_epilogue *epilogue; /* NULL: made on each run */
+    bool adds; /* the epilogue has the addend of the plan as its bias */
 } matmul_state;
 
 static nrw_status run_f32(nrw_eval *e) {
@@ -299,7 +300,8 @@ static nrw_status plan_i8(nrw_plan_node *p, matmul_state *s) {
     nrw_i8_epilogue *ep = nrw_arena_calloc(p->arena, 1, sizeof *ep);
     if (ep == NULL) NRW_OOM(p->err);
     s->epilogue = ep;
-    return nrw_weighted_epilogue(&s->weights, s->b.sums, k, x->quant, NULL,
+    s->adds = p->addend != NULL && p->node->outputs[0]->quant == NULL;
+    return nrw_weighted_epilogue(&s->weights, s->b.sums, k, x->quant, s->adds ? p->addend : NULL,
                                  p->node->outputs[0]->quant, p->arena, ep, p->err);
 }
 
@@ -330,6 +332,7 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     NRW_TRY(integers ? plan_i8(p, s) : plan_f32(p, s));
     choice->run = integers ? run_i8 : run_f32;
     choice->state = s;
+    choice->adds = s->adds;
     choice->takes_quantized = integers;
     choice->kernel =
         nrw_arena_printf(p->arena, "matmul_%s_%s", integers ? "i8" : "f32", p->kernels->tier);

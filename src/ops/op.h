@@ -101,12 +101,16 @@ typedef struct nrw_plan_node {
     bool integers;    /* false: annotations are to be simulated in float (fake quantization) */
     float clamp_lo, clamp_hi; /* what a Relu or Clip behind the node will leave of output 0; infinite
                                  where there is none */
+    /* A constant that an Add behind the node adds to output 0, one float for each element of its last
+     * axis; NULL: there is none. */
+    const nrw_tensor *addend;
     nrw_error *err;
 } nrw_plan_node;
 
 typedef struct nrw_step_choice {
     nrw_run_fn run;
     const void *state;
+    bool adds;            /* run adds the addend */
     bool clamps;          /* run leaves only [clamp_lo, clamp_hi] of output 0, NaN as it is */
     bool takes_quantized; /* run wants annotated inputs and outputs as integers, not dequantized */
     const char *kernel;   /* shown in profiles: "conv_u8s8_avx512vnni" */

@@ -66,13 +66,40 @@ static void clamp_behind(const nrw_plan *p, const nrw_node *n, float *lo, float 
     *hi = (float)high;
 }
 
-/* n is a Relu or Clip whose work the step before it does. */
-static bool is_done_already(const nrw_node *n) {
-    const nrw_value *x = n->n_inputs > 0 ? n->inputs[0] : NULL;
+/* The vector that the only reader of n's output adds to it; NULL: it does something else. */
+static const nrw_tensor *added_behind(const nrw_plan *p, const nrw_node *n) {
+    const nrw_value *v = n->n_outputs > 0 ? n->outputs[0] : NULL;
+    const nrw_use *use = v != NULL ? nrw_value_only_use(v) : NULL;
+    if (p->options.keep_values || use == NULL || use->node->graph != n->graph ||
+        !nrw_is(use->node, "Add") || v->quant != NULL || v->type.dtype != NRW_F32 ||
+        v->type.rank < 1)
+        return NULL;
+    const nrw_value *y = use->node->outputs[0], *c = use->node->inputs[1 - use->index];
+    int64_t count;
+    if (y == NULL || y->quant != NULL || nrw_const_floats(c, &count) == NULL) return NULL;
+    const int64_t last = v->type.dims[v->type.rank - 1];
+    const nrw_tensor *t = c->data;
+    const bool vector = t->rank >= 1 && t->rank <= v->type.rank && t->dims[t->rank - 1] == count;
+    return vector && count == last ? t : NULL;
+}
+
+/* n is a Relu, Clip or Add whose work the step before it does. What it reads becomes input 0. */
+static nrw_status is_done_already(nrw_node *n, bool *done, nrw_error *err) {
     double lo, hi;
-    if (x == NULL || x->producer == NULL || !nrw_clamp_bounds(n, &lo, &hi)) return false;
-    const nrw_step *step = x->producer->tag;
-    return step->clamps;
+    const bool clamp = nrw_clamp_bounds(n, &lo, &hi), add = nrw_is(n, "Add");
+    *done = false;
+    for (int i = 0; i < (clamp ? 1 : add ? 2 : 0); i++) {
+        const nrw_value *x = n->inputs[i];
+        if (x == NULL || x->producer == NULL || x->producer->graph != n->graph) continue;
+        const nrw_step *step = x->producer->tag;
+        if (!(clamp ? step->clamps : step->adds)) continue;
+        *done = true;
+        if (i == 0) return NRW_OK;
+        nrw_value *swap = n->inputs[0], *made = n->inputs[1];
+        NRW_TRY(nrw_node_set_input(n, 1, swap, err));
+        return nrw_node_set_input(n, 0, made, err);
+    }
+    return NRW_OK;
 }
 
 static nrw_status choose(nrw_plan *p, nrw_node *n, nrw_step *step, nrw_error *err) {
@@ -83,13 +110,15 @@ static nrw_status choose(nrw_plan *p, nrw_node *n, nrw_step *step, nrw_error *er
         NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
                  "operator %s%s%s is not supported, so the model cannot run", n->domain,
                  n->domain[0] != 0 ? "::" : "", n->type);
-    if (is_alias(n) || is_done_already(n)) {
+    bool done;
+    NRW_TRY(is_done_already(n, &done, err));
+    if (done || is_alias(n)) {
         step->mode = NRW_STEP_ALIAS;
         step->kernel = "alias";
         return NRW_OK;
     }
     bool annotated = nrw_eval_is_annotated(n), integers = annotated && !p->options.simulate;
-    nrw_plan_node hook = {p->context, p->kernels, n, &p->arena, integers, -INFINITY, INFINITY, err};
+    nrw_plan_node hook = {p->context, p->kernels, n, &p->arena, integers, -INFINITY, INFINITY, added_behind(p, n), err};
     nrw_step_choice choice = {0};
     clamp_behind(p, n, &hook.clamp_lo, &hook.clamp_hi);
     if (n->op->plan != NULL) NRW_TRY(n->op->plan(&hook, &choice));
@@ -101,6 +130,7 @@ static nrw_status choose(nrw_plan *p, nrw_node *n, nrw_step *step, nrw_error *er
     }
     step->run = choice.run != NULL ? choice.run : n->op->reference;
     step->state = choice.state;
+    step->adds = choice.adds && hook.addend != NULL;
     step->clamps = choice.clamps && (hook.clamp_lo > -INFINITY || hook.clamp_hi < INFINITY);
     if (choice.kernel != NULL) step->kernel = choice.kernel;
     if (!annotated || (choice.run != NULL && choice.takes_quantized)) return NRW_OK;
