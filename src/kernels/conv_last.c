@@ -108,9 +108,33 @@ typedef struct running {
     const int64_t *offset;
 } running;
 
+/* Lines go to threads in a few pieces: one of them may take less time than handing it over. */
+typedef void (*line_fn)(const running *r, int64_t line);
+typedef struct lines {
+    const running *r;
+    line_fn fn;
+    int64_t n, part;
+} lines;
+
+static void run_part(void *arg, int64_t i, int worker) {
+    const lines *l = arg;
+    const int64_t end = (i + 1) * l->part < l->n ? (i + 1) * l->part : l->n;
+    for (int64_t k = i * l->part; k < end; k++) l->fn(l->r, k);
+}
+
+/* work: about how many bytes a line reads, or the like. */
+static void each_line(const running *r, int64_t n, int64_t work, line_fn fn) {
+    enum { WORTH_A_THREAD = 16384, PIECES = 3 };
+    const int64_t threads = nrw_pool_threads(r->call->pool), pieces = PIECES * threads;
+    const int64_t least = nrw_ceil_div(WORTH_A_THREAD, work > 0 ? work : 1);
+    lines l = {r, fn, n, nrw_ceil_div(n, pieces)};
+    if (threads == 1) l.part = n;
+    if (l.part < least) l.part = least;
+    if (n > 0) nrw_pool_run(r->call->pool, nrw_ceil_div(n, l.part), run_part, &l);
+}
+
 /* Line i of the padded image. */
-static void pad_line(void *arg, int64_t i, int worker) {
-    const running *r = arg;
+static void pad_line(const running *r, int64_t i) {
     const nrw_conv *c = r->c;
     const int64_t bytes = r->width * c->in_channels, from = i - c->pad[1];
     uint8_t *to = r->padded + i * bytes;
@@ -155,8 +179,7 @@ static nrw_rows_call call_for(const running *r, nrw_pool *pool) {
 }
 
 /* Line i of the output, for strides that break the run of pixels from one line to the next. */
-static void dense_line(void *arg, int64_t i, int worker) {
-    const running *r = arg;
+static void dense_line(const running *r, int64_t i) {
     const nrw_conv *c = r->c;
     nrw_rows_call call = call_for(r, NULL);
     call.a += i * c->stride[1] * r->width * c->in_channels;
@@ -168,7 +191,7 @@ static void dense_line(void *arg, int64_t i, int worker) {
 static void dense(const running *r) {
     const nrw_conv *c = r->c;
     if (c->stride[1] != 1 || c->stride[2] != 1) {
-        nrw_pool_run(r->call->pool, c->out[1], dense_line, (void *)(uintptr_t)r);
+        each_line(r, c->out[1], c->out[2] * r->p->shape.segments * r->p->shape.k * 8, dense_line);
         return;
     }
     nrw_rows_call call = call_for(r, r->call->pool);
@@ -180,8 +203,7 @@ static void dense(const running *r) {
 
 enum { MAX_LINES = 64 };
 
-static void depthwise_line(void *arg, int64_t i, int worker) {
-    const running *r = arg;
+static void depthwise_line(const running *r, int64_t i) {
     const nrw_conv *c = r->c;
     const uint8_t *rows[MAX_LINES];
     const int64_t line = r->width * c->in_channels;
@@ -242,9 +264,9 @@ nrw_status nrw_conv_last_run(const nrw_conv_call *call, const nrw_conv *c, const
         r.x = x + b * c->in[1] * c->in[2] * c->in_channels;
         r.y = y + b * c->out[1] * c->out[2] * c->out_channels;
         r.image = r.padded != NULL ? r.padded : r.x;
-        if (r.padded != NULL) nrw_pool_run(call->pool, r.height, pad_line, &r);
+        if (r.padded != NULL) each_line(&r, r.height, r.width * c->in_channels / 4, pad_line);
         if (p->depthwise)
-            nrw_pool_run(call->pool, c->out[1], depthwise_line, &r);
+            each_line(&r, c->out[1], c->out[2] * c->in_channels * c->kernel[1], depthwise_line);
         else
             dense(&r);
     }
