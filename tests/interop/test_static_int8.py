@@ -91,8 +91,13 @@ def test_agrees_with_onnxruntime(ours, shared):
     assert abs(ort_top1(ours[0], shared) - narrow_top1(ours[0], shared)) <= 0.0034
 
 
-@pytest.mark.xfail(reason="OpenVINO rounds once where Conv and Add follow each other; 3 near-ties of 300 "
-                          "fall the other way, and two of them count")
+def has_vnni():
+    """Without VNNI, OpenVINO's int8 products saturate in 16 bits: it then computes something else."""
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        return not {"avx512_vnni", "avx_vnni"}.isdisjoint(f.read().split())
+
+
+@pytest.mark.skipif(not has_vnni(), reason="OpenVINO saturates int8 products on processors without VNNI")
 def test_agrees_with_openvino(ours, shared):
     assert abs(openvino_top1(ours[0], shared) - narrow_top1(ours[0], shared)) <= 0.0034
 
