@@ -193,6 +193,14 @@ bool nrw_quant_equal(const nrw_quant *a, const nrw_quant *b) {
            memcmp(a->zero_point, b->zero_point, n * sizeof *a->zero_point) == 0;
 }
 
+bool nrw_quant_is_byte(const nrw_quant *q) {
+    return q != NULL && q->axis < 0 && !q->dynamic && (q->dtype == NRW_U8 || q->dtype == NRW_I8);
+}
+
+bool nrw_quant_is_u8(const nrw_quant *q) {
+    return nrw_quant_is_byte(q) && q->dtype == NRW_U8;
+}
+
 nrw_quant *nrw_quant_copy(nrw_arena *a, const nrw_quant *q) {
     nrw_quant *copy = nrw_arena_dup(a, q, sizeof *q);
     if (copy == NULL || q->scale == NULL) return copy;

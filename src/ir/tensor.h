@@ -72,6 +72,9 @@ nrw_status nrw_dequantize(const nrw_tensor *src, float *dst, nrw_error *err) NRW
 nrw_status nrw_quantize_values(const float *src, nrw_tensor *dst, nrw_error *err) NRW_MUST_CHECK;
 bool nrw_quant_equal(const nrw_quant *a,
                      const nrw_quant *b); /* the same parameters; NULLs are equal */
+/* One known scale for the whole tensor, 8 bits of either sign; u8: unsigned. NULL is neither. */
+bool nrw_quant_is_byte(const nrw_quant *q);
+bool nrw_quant_is_u8(const nrw_quant *q);
 nrw_quant *nrw_quant_copy(nrw_arena *a, const nrw_quant *q); /* NULL: out of memory */
 /* Per-tensor parameters in the arena; NULL: out of memory. */
 nrw_quant *nrw_quant_per_tensor(nrw_arena *a, nrw_dtype dtype, float scale, int32_t zero_point);

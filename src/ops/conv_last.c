@@ -137,14 +137,10 @@ static nrw_conv weight_geometry(const nrw_node *n, const nrw_tensor *w) {
     return c;
 }
 
-static bool is_u8(const nrw_quant *q) {
-    return q != NULL && q->dtype == NRW_U8 && !q->dynamic && q->axis < 0;
-}
-
 bool nrw_conv_last_suits(const nrw_kernels *kn, const nrw_node *n) {
     const nrw_value *x = n->inputs[0], *w = n->inputs[1], *y = n->outputs[0];
     const nrw_value *bias = n->n_inputs > 2 ? n->inputs[2] : NULL;
-    if (!nrw_weighted_ok(n, 1, 2, 0) || !is_u8(x->quant) || !is_u8(y->quant)) return false;
+    if (!nrw_weighted_ok(n, 1, 2, 0) || !nrw_quant_is_u8(x->quant) || !nrw_quant_is_u8(y->quant)) return false;
     if (w->data == NULL || w->is_input || w->data->rank != 4 || w->quant->dtype != NRW_I8)
         return false;
     if (bias != NULL && (bias->data == NULL || bias->is_input)) return false;

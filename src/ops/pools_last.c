@@ -65,12 +65,8 @@ static void max_line(void *arg, int64_t line, int worker) {
     }
 }
 
-static bool is_u8(const nrw_quant *q) {
-    return q != NULL && q->dtype == NRW_U8 && !q->dynamic && q->axis < 0;
-}
-
 static bool max_ok(const nrw_node *n) {
-    return is_u8(n->inputs[0]->quant) && nrw_quant_equal(n->inputs[0]->quant, n->outputs[0]->quant);
+    return nrw_quant_is_u8(n->inputs[0]->quant) && nrw_quant_equal(n->inputs[0]->quant, n->outputs[0]->quant);
 }
 
 static nrw_status max_integer(nrw_eval *e) {
@@ -115,7 +111,7 @@ static nrw_status max_reference(nrw_eval *e) {
 /* Means over the picture. */
 
 static bool average_ok(const nrw_node *n) {
-    return is_u8(n->inputs[0]->quant) && is_u8(n->outputs[0]->quant);
+    return nrw_quant_is_u8(n->inputs[0]->quant) && nrw_quant_is_u8(n->outputs[0]->quant);
 }
 
 typedef struct average_job {

@@ -14,12 +14,8 @@ static nrw_status reference(nrw_eval *e) {
     NRW_FAIL(e->err, NRW_ERR_UNSUPPORTED, "a table takes quantized values only");
 }
 
-static bool is_byte(const nrw_quant *q) {
-    return q != NULL && q->axis < 0 && !q->dynamic && (q->dtype == NRW_U8 || q->dtype == NRW_I8);
-}
-
 static bool integer_ok(const nrw_node *n) {
-    return is_byte(n->inputs[0]->quant) && is_byte(n->outputs[0]->quant);
+    return nrw_quant_is_byte(n->inputs[0]->quant) && nrw_quant_is_byte(n->outputs[0]->quant);
 }
 
 static nrw_status integer(nrw_eval *e) {

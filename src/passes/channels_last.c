@@ -107,15 +107,10 @@ static nrw_value *turn_const(nrw_node *n, const nrw_value *v) {
     return c;
 }
 
-static bool is_u8(const nrw_value *v) {
-    const nrw_quant *q = v->quant;
-    return q != NULL && q->dtype == NRW_U8 && !q->dynamic && q->axis < 0;
-}
-
 /* The name of the operator that does what a pool does with channels last; NULL: there is none. */
 static const char *pool_last(const nrw_node *n) {
     if (n->outputs[0] == NULL || n->inputs[0]->type.rank != 4) return NULL;
-    if (!is_u8(n->inputs[0]) || !is_u8(n->outputs[0])) return NULL;
+    if (!nrw_quant_is_u8(n->inputs[0]->quant) || !nrw_quant_is_u8(n->outputs[0]->quant)) return NULL;
     if (nrw_is(n, "GlobalAveragePool")) return "GlobalAveragePoolLast";
     const bool indices = n->n_outputs > 1 && n->outputs[1] != NULL;
     if (!nrw_is(n, "MaxPool") || indices) return NULL;

@@ -8,11 +8,6 @@
 #include "passes/match.h"
 #include "passes/pass.h"
 
-static bool is_byte(const nrw_value *v) {
-    const nrw_quant *q = v != NULL ? v->quant : NULL;
-    return q != NULL && q->axis < 0 && !q->dynamic && (q->dtype == NRW_U8 || q->dtype == NRW_I8);
-}
-
 static bool is_table(const nrw_node *n) {
     return n != NULL && n->op != NULL && strcmp(n->type, "Table") == 0 &&
            strcmp(n->domain, "ai.narrow") == 0;
@@ -27,7 +22,7 @@ static nrw_value *one_source(const nrw_node *n) {
     nrw_value *source = NULL;
     for (int i = 0; i < (is_pair(n) ? 2 : 1); i++) {
         nrw_value *v = n->inputs[i];
-        if (!is_byte(v) || nrw_is_const(v)) return NULL;
+        if (!nrw_quant_is_byte(v->quant) || nrw_is_const(v)) return NULL;
         if (is_table(v->producer) && v->producer->graph == n->graph) v = v->producer->inputs[0];
         if (source != NULL && v != source) return NULL;
         source = v;
@@ -38,11 +33,12 @@ static nrw_value *one_source(const nrw_node *n) {
 /* x * f(x) is read through f alone by chance: then x itself is the source. */
 static nrw_value *source_of(const nrw_node *n) {
     nrw_value *direct[2] = {n->inputs[0], is_pair(n) ? n->inputs[1] : n->inputs[0]};
+    if (direct[0] == NULL || direct[1] == NULL) return NULL;
     for (int i = 0; i < 2; i++) {
         const nrw_value *other = direct[1 - i];
-        if (direct[0] == direct[1]) return is_byte(direct[0]) ? direct[0] : NULL;
-        if (is_byte(direct[i]) && is_byte(other) && is_table(other->producer) &&
-            other->producer->inputs[0] == direct[i])
+        if (direct[0] == direct[1]) return nrw_quant_is_byte(direct[0]->quant) ? direct[0] : NULL;
+        if (nrw_quant_is_byte(direct[i]->quant) && nrw_quant_is_byte(other->quant) &&
+            is_table(other->producer) && other->producer->inputs[0] == direct[i])
             return direct[i];
     }
     return one_source(n);
@@ -60,7 +56,7 @@ static const nrw_tensor *on_pattern(const nrw_node *n, int i, const nrw_value *s
 
 static bool suits(const nrw_node *n) {
     if (n->op == NULL || n->n_outputs != 1 || n->outputs[0] == NULL || is_table(n)) return false;
-    if (!is_byte(n->outputs[0])) return false;
+    if (!nrw_quant_is_byte(n->outputs[0]->quant)) return false;
     if (is_pair(n)) return true;
     if (n->op->integer != nrw_table_integer || !nrw_table_integer_ok(n)) return false;
     for (int i = 1; i < n->n_inputs; i++) {
