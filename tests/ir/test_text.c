@@ -1,28 +1,7 @@
 /* The text form, clones, order and the verifier. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "with_context.h"
 
-#include <cmocka.h>
-
-#include "base/context.h"
 #include "ir/graph.h"
-
-static nrw_context context;
-
-static int setup(void **state) {
-    (void)state;
-    return nrw_context_init(&context, &(nrw_context_options){.threads = 1}, NULL) != NRW_OK;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    nrw_context_destroy(&context);
-    return context.memory.used != 0; /* everything was given back */
-}
 
 static const struct nrw_op *no_op(const char *type, const char *domain) {
     (void)type, (void)domain;

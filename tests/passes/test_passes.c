@@ -1,6 +1,6 @@
 /* Every text file of this folder is a test: a line "passes: NAME …", a graph, a line "becomes", the
  * graph that the passes must make of it. */
-#include "unit.h"
+#include "with_context.h"
 
 #include <dirent.h>
 
@@ -8,19 +8,6 @@
 #include "passes/pass.h"
 
 #define FOLDER "tests/passes"
-
-static nrw_context context;
-
-static int setup(void **state) {
-    (void)state;
-    return nrw_context_init(&context, &(nrw_context_options){.threads = 1}, NULL) != NRW_OK;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    nrw_context_destroy(&context);
-    return context.memory.used != 0;
-}
 
 static char *read_text(const char *path) {
     FILE *f = fopen(path, "rb");

@@ -1,24 +1,11 @@
 /* Means do not depend on order; a corrected layer keeps its mean output. */
-#include "unit.h"
+#include "with_context.h"
 
 #include <math.h>
 
 #include "ops/op.h"
 #include "quant/bias_correction.h"
 #include "quant/params.h"
-
-static nrw_context context;
-
-static int setup(void **state) {
-    (void)state;
-    return nrw_context_init(&context, &(nrw_context_options){.threads = 1}, NULL) != NRW_OK;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    nrw_context_destroy(&context);
-    return context.memory.used != 0;
-}
 
 static nrw_tensor image(float *x, int64_t channels) {
     return nrw_tensor_make(NRW_F32, 4, (const int64_t[]){2, channels, 3, 7}, x);

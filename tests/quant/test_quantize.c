@@ -1,6 +1,6 @@
 /* Whole quantizations of small graphs: what is annotated, that files give the annotations back, and
  * what is refused. */
-#include "unit.h"
+#include "with_context.h"
 
 #include <math.h>
 
@@ -9,19 +9,6 @@
 #include "ops/op.h"
 #include "passes/pass.h"
 #include "quant/quantize.h"
-
-static nrw_context context;
-
-static int setup(void **state) {
-    (void)state;
-    return nrw_context_init(&context, &(nrw_context_options){.threads = 1}, NULL) != NRW_OK;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    nrw_context_destroy(&context);
-    return context.memory.used != 0;
-}
 
 /* conv, relu, pool, conv, add with a branch, and a classifier. */
 static const char *const network =

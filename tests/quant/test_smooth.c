@@ -1,5 +1,5 @@
 /* Smoothing: what is divided is multiplied back, and only where it pays. */
-#include "unit.h"
+#include "with_context.h"
 
 #include <math.h>
 
@@ -7,19 +7,6 @@
 #include "ops/op.h"
 #include "passes/match.h"
 #include "quant/smooth.h"
-
-static nrw_context context;
-
-static int setup(void **state) {
-    (void)state;
-    return nrw_context_init(&context, &(nrw_context_options){.threads = 1}, NULL) != NRW_OK;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    nrw_context_destroy(&context);
-    return context.memory.used != 0;
-}
 
 #define WIDE "[60, 1, 1, 1, 1, 1, 1, 0.1]"
 #define EVEN "[1]"
