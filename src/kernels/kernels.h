@@ -188,6 +188,20 @@ void nrw_i8_taps_avx512vnni(const nrw_i8_taps *t);
 void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
                                   bool is_signed);
 extern const nrw_kernels nrw_kernels_amx;
+/* What every tier from avx512vnni up has of that tier; rows_i8 and table_u8 are its own. */
+#define NRW_WITH_AVX512VNNI                                                                        \
+    .f32_rows = 12,                                                                                \
+    .f32_cols = 32,                                                                                \
+    .f32_tile = nrw_f32_tile_avx512,                                                               \
+    .f32_taps = nrw_f32_taps_avx512,                                                               \
+    .i8_rows = 12,                                                                                 \
+    .i8_cols = 32,                                                                                 \
+    .i8_group = 4,                                                                                 \
+    .i8_bytes = 1,                                                                                 \
+    .i8_tile = nrw_i8_tile_avx512vnni,                                                             \
+    .i8_taps = nrw_i8_taps_avx512vnni,                                                             \
+    .i8_interleave = nrw_i8_interleave_avx512vnni,                                                 \
+    .depthwise_i8 = nrw_depthwise_i8_avx512vnni
 #endif
 
 #endif

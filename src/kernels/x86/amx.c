@@ -98,18 +98,7 @@ static void rows_i8(const nrw_rows_i8 *r) {
 
 const nrw_kernels nrw_kernels_amx = {
     .tier = "amx",
-    .f32_rows = 12,
-    .f32_cols = 32,
-    .f32_tile = nrw_f32_tile_avx512,
-    .f32_taps = nrw_f32_taps_avx512,
-    .i8_rows = 12,
-    .i8_cols = 32,
-    .i8_group = 4,
-    .i8_bytes = 1,
-    .i8_tile = nrw_i8_tile_avx512vnni,
-    .i8_taps = nrw_i8_taps_avx512vnni,
-    .i8_interleave = nrw_i8_interleave_avx512vnni,
+    NRW_WITH_AVX512VNNI,
     .rows_i8 = rows_i8,
-    .depthwise_i8 = nrw_depthwise_i8_avx512vnni,
     .table_u8 = nrw_table_u8_avx512vbmi, /* processors with tiles have it */
 };

@@ -245,17 +245,6 @@ void nrw_depthwise_i8_avx512vnni(const nrw_depthwise_i8 *d) {
 
 const nrw_kernels nrw_kernels_avx512vnni = {
     .tier = "avx512vnni",
-    .f32_rows = 12,
-    .f32_cols = 32,
-    .f32_tile = nrw_f32_tile_avx512,
-    .f32_taps = nrw_f32_taps_avx512,
-    .i8_rows = ROWS,
-    .i8_cols = 2 * LANES,
-    .i8_group = 4,
-    .i8_bytes = 1,
-    .i8_tile = i8_tile,
-    .i8_taps = i8_taps,
-    .i8_interleave = nrw_i8_interleave_avx512vnni,
+    NRW_WITH_AVX512VNNI,
     .rows_i8 = nrw_rows_i8_avx512vnni,
-    .depthwise_i8 = nrw_depthwise_i8_avx512vnni,
 };
