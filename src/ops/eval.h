@@ -15,6 +15,8 @@ nrw_status nrw_eval_simulated(nrw_eval *e, nrw_run_fn run) NRW_MUST_CHECK;
 /* Quantizes what was computed for annotated output i into its memory, measuring the range first
  * where its parameters are dynamic. */
 nrw_status nrw_eval_quantize(nrw_eval *e, int i, const float *computed) NRW_MUST_CHECK;
+/* The axes that the Shape node tells of an input of this rank: [*start, *end), clamped. */
+void nrw_shape_range(const nrw_node *node, int rank, int *start, int *end);
 /* The shape rule on the inputs as they are now: real types, and all of them known as data. */
 nrw_status nrw_op_infer_now(const nrw_node *n, const nrw_tensor *const *in, nrw_type *out,
                             nrw_arena *scratch, nrw_error *err) NRW_MUST_CHECK;

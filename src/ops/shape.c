@@ -156,8 +156,7 @@ static nrw_status unsqueeze_infer(nrw_infer *c) {
     return NRW_OK;
 }
 
-/* The axes that Shape tells: [start, end), clamped. */
-static void shape_range(const nrw_node *node, int rank, int *start, int *end) {
+void nrw_shape_range(const nrw_node *node, int rank, int *start, int *end) {
     int64_t ends[2] = {nrw_attr_int(node, "start", 0), nrw_attr_int(node, "end", rank)};
     for (int i = 0; i < 2; i++) {
         if (ends[i] < 0) ends[i] += rank;
@@ -172,7 +171,7 @@ static nrw_status shape_infer(nrw_infer *c) {
     int64_t n = NRW_DIM_UNKNOWN;
     if (c->in[0]->rank >= 0) {
         int start, end;
-        shape_range(c->node, c->in[0]->rank, &start, &end);
+        nrw_shape_range(c->node, c->in[0]->rank, &start, &end);
         n = end - start;
     }
     c->out[0] = nrw_type_make(NRW_I64, 1, &n);
@@ -181,7 +180,7 @@ static nrw_status shape_infer(nrw_infer *c) {
 
 static nrw_status shape_run(nrw_eval *e) {
     int start, end;
-    shape_range(e->node, e->in[0]->rank, &start, &end);
+    nrw_shape_range(e->node, e->in[0]->rank, &start, &end);
     int64_t *out = e->out[0].data;
     for (int i = start; i < end; i++) out[i - start] = e->in[0]->dims[i];
     return NRW_OK;

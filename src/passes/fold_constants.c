@@ -165,11 +165,8 @@ static nrw_status decide(folding *f, nrw_graph *g, nrw_error *err) {
 
 static nrw_status shape_of(const nrw_node *n, nrw_arena *arena, nrw_tensor *out, nrw_error *err) {
     const nrw_type *x = &n->inputs[0]->type;
-    int64_t from = nrw_attr_int(n, "start", 0), to = nrw_attr_int(n, "end", x->rank);
-    if (from < 0) from += x->rank;
-    if (to < 0) to += x->rank;
-    from = from < 0 ? 0 : from > x->rank ? x->rank : from;
-    to = to < from ? from : to > x->rank ? x->rank : to;
+    int from, to;
+    nrw_shape_range(n, x->rank, &from, &to);
     const int64_t count = to - from;
     int64_t *dims = nrw_arena_dup(arena, x->dims + from, (size_t)count * sizeof *dims + 1);
     if (dims == NULL) NRW_OOM(err);

@@ -3,6 +3,7 @@
  * that a Reshape to such a shape is known too. */
 #include <string.h>
 
+#include "ops/eval.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
@@ -54,12 +55,9 @@ static bool is_shape_like(const nrw_type *t) {
 static nrw_status shape_tensor(inference *c, const nrw_node *n, nrw_error *err) {
     const nrw_type *x = &n->inputs[0]->type;
     if (x->rank == NRW_RANK_UNKNOWN || n->outputs[0] == NULL) return NRW_OK;
-    int64_t from = nrw_attr_int(n, "start", 0), to = nrw_attr_int(n, "end", x->rank);
-    if (from < 0) from += x->rank;
-    if (to < 0) to += x->rank;
-    from = from < 0 ? 0 : from > x->rank ? x->rank : from;
-    to = to < from ? from : to > x->rank ? x->rank : to;
-    for (int64_t i = from; i < to; i++) {
+    int from, to;
+    nrw_shape_range(n, x->rank, &from, &to);
+    for (int i = from; i < to; i++) {
         if (x->dims[i] < 0) return NRW_OK;
     }
     int64_t count = to - from;
