@@ -9,12 +9,10 @@
 static const int64_t to_last[4] = {0, 2, 3, 1}, to_first[4] = {0, 3, 1, 2};
 
 /* Work on one element at a time, or on pairs that broadcast. */
-static const char *const elementwise[] = {"Add",       "Mul",         "Sub",       "Relu",
-                                          "Clip",      "Sigmoid",     "HardSwish", "HardSigmoid",
-                                          "LeakyRelu", "Elu",         "Tanh",      "Mish",
-                                          "Gelu",      "Softplus",    "Neg",       "Abs",
-                                          "Swish",     "Requantize",  "Table",
-                                          NULL};
+static const char *const elementwise[] = {
+    "Add",         "Mul",       "Sub",   "Relu",       "Clip",  "Sigmoid", "HardSwish",
+    "HardSigmoid", "LeakyRelu", "Elu",   "Tanh",       "Mish",  "Gelu",    "Softplus",
+    "Neg",         "Abs",       "Swish", "Requantize", "Table", NULL};
 
 static bool is_elementwise(const nrw_node *n) {
     for (const char *const *e = elementwise; n->op != NULL && *e != NULL; e++) {
@@ -74,9 +72,7 @@ static nrw_status turn_conv(nrw_node *n, nrw_error *err) {
     if (last == NULL) NRW_OOM(err);
     last->quant = x->quant;
     if (transpose(n->graph, x, last, to_last, n, err) == NULL) NRW_OOM(err);
-    n->op = nrw_op_find("ConvLast", "ai.narrow");
-    n->type = "ConvLast";
-    n->domain = "ai.narrow";
+    nrw_become(n, "ConvLast");
     NRW_TRY(nrw_node_set_input(n, 0, last, err));
     return turn_output(n, err);
 }
@@ -87,7 +83,8 @@ static nrw_value *turned_already(const nrw_node *n, int i) {
     return v != NULL && has_perm(v->producer, to_first) ? v->producer->inputs[0] : NULL;
 }
 
-/* A constant operand broadcasts to [batch, channels, h, w]: one element, or one for each channel. */
+/* A constant operand broadcasts to [batch, channels, h, w]: one element, or one for each channel.
+ */
 static bool can_turn_const(const nrw_value *v) {
     if (!nrw_is_const(v) || (v->quant != NULL && v->quant->axis >= 0)) return false;
     const nrw_tensor *t = v->data;
@@ -110,7 +107,8 @@ static nrw_value *turn_const(nrw_node *n, const nrw_value *v) {
 /* The name of the operator that does what a pool does with channels last; NULL: there is none. */
 static const char *pool_last(const nrw_node *n) {
     if (n->outputs[0] == NULL || n->inputs[0]->type.rank != 4) return NULL;
-    if (!nrw_quant_is_u8(n->inputs[0]->quant) || !nrw_quant_is_u8(n->outputs[0]->quant)) return NULL;
+    if (!nrw_quant_is_u8(n->inputs[0]->quant) || !nrw_quant_is_u8(n->outputs[0]->quant))
+        return NULL;
     if (nrw_is(n, "GlobalAveragePool")) return "GlobalAveragePoolLast";
     const bool indices = n->n_outputs > 1 && n->outputs[1] != NULL;
     if (!nrw_is(n, "MaxPool") || indices) return NULL;
@@ -137,11 +135,7 @@ static bool can_sink(const nrw_node *n) {
 
 static nrw_status sink(nrw_node *n, nrw_error *err) {
     const char *pool = pool_last(n);
-    if (pool != NULL) {
-        n->op = nrw_op_find(pool, "ai.narrow");
-        n->type = pool;
-        n->domain = "ai.narrow";
-    }
+    if (pool != NULL) nrw_become(n, pool);
     for (int i = 0; i < data_inputs(n); i++) {
         nrw_value *v = turned_already(n, i);
         if (v == NULL) v = turn_const(n, n->inputs[i]);

@@ -3,8 +3,17 @@
 #define NRW_PASSES_FOR_PLANS_H
 
 #include "ir/graph.h"
+#include "ops/op.h"
 
 struct nrw_kernels;
+
+/* The node becomes one of the operators of ai.narrow; its inputs and attributes stay. type: a
+ * static string. */
+static inline void nrw_become(nrw_node *n, const char *type) {
+    n->op = nrw_op_find(type, "ai.narrow");
+    n->type = type;
+    n->domain = "ai.narrow";
+}
 
 /* Functions of one 8-bit tensor become ai.narrow::Table (fuse_tables.c). The main graph only. */
 nrw_status nrw_fuse_tables(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;

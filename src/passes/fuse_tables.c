@@ -1,6 +1,6 @@
-/* For plans: functions of one 8-bit tensor become tables of 256 results, and so does what is made of
- * such a tensor and a function of the same (x * sigmoid(x)), or of the result of a table. Each table
- * holds what the nodes themselves give, so results are the same bits. */
+/* For plans: functions of one 8-bit tensor become tables of 256 results, and so does what is made
+ * of such a tensor and a function of the same (x * sigmoid(x)), or of the result of a table. Each
+ * table holds what the nodes themselves give, so results are the same bits. */
 #include <string.h>
 
 #include "ops/quant_table.h"
@@ -49,7 +49,8 @@ static const nrw_tensor *on_pattern(const nrw_node *n, int i, const nrw_value *s
                                     const nrw_tensor *pattern, nrw_tensor *room) {
     const nrw_value *v = n->inputs[i];
     if (v == source) return pattern;
-    *room = nrw_tensor_make(v->quant->dtype, 1, (const int64_t[]){256}, v->producer->inputs[1]->data->data);
+    *room = nrw_tensor_make(v->quant->dtype, 1, (const int64_t[]){256},
+                            v->producer->inputs[1]->data->data);
     room->quant = v->quant;
     return room;
 }
@@ -69,8 +70,7 @@ static nrw_status fuse(nrw_node *n, nrw_value *source, nrw_arena *scratch, nrw_e
     nrw_graph *g = n->graph;
     uint8_t bytes[256];
     for (int i = 0; i < 256; i++) bytes[i] = (uint8_t)i;
-    nrw_tensor pattern =
-        nrw_tensor_make(source->quant->dtype, 1, (const int64_t[]){256}, bytes);
+    nrw_tensor pattern = nrw_tensor_make(source->quant->dtype, 1, (const int64_t[]){256}, bytes);
     pattern.quant = source->quant;
     nrw_tensor room[2], out = {0}, copy;
     const nrw_tensor **in = nrw_arena_calloc(scratch, (size_t)n->n_inputs + 1, sizeof *in);
@@ -88,9 +88,7 @@ static nrw_status fuse(nrw_node *n, nrw_value *source, nrw_arena *scratch, nrw_e
     if (table == NULL) NRW_OOM(err);
     NRW_TRY(nrw_node_resize_inputs(n, 0, err));
     NRW_TRY(nrw_node_resize_inputs(n, 2, err));
-    n->op = nrw_op_find("Table", "ai.narrow");
-    n->type = "Table";
-    n->domain = "ai.narrow";
+    nrw_become(n, "Table");
     n->n_attrs = 0;
     NRW_TRY(nrw_node_set_input(n, 0, source, err));
     return nrw_node_set_input(n, 1, table, err);
