@@ -247,7 +247,8 @@ typedef struct nrw_quantize_result {
     nrw_evaluation loss; /* of the quantized model beside the float one, in the default metric */
 } nrw_quantize_result;
 /* Makes a quantized copy of a float model. data: calibration samples, needed by the static mode
- * only, and to measure the loss. result may be NULL: nothing is measured. Freed by nrw_model_free. */
+ * only, and to measure the loss. result may be NULL: nothing is measured. Freed by nrw_model_free.
+ */
 NRW_API nrw_status nrw_quantize(const nrw_model *m, const nrw_quantize_options *options,
                                 nrw_dataset *data, nrw_model **out, nrw_quantize_result *result,
                                 nrw_error *err) NRW_MUST_CHECK;

@@ -45,9 +45,10 @@ static int64_t scale_index(const layout *l, int64_t outer, int64_t channel) {
 
 /* 8-bit elements by one rule: a run of them with one scale, or a row with a scale for each. Plain
  * loops that vectorize; `step` is 0 or 1, so that one loop serves both once it is inlined. */
-static inline __attribute__((always_inline)) void
-dequantize_row(const char *src, bool is_unsigned, const float *scale, const int32_t *zp,
-               const int step, float *dst, int64_t n) {
+static inline __attribute__((always_inline)) void dequantize_row(const char *src, bool is_unsigned,
+                                                                 const float *scale,
+                                                                 const int32_t *zp, const int step,
+                                                                 float *dst, int64_t n) {
     const uint8_t *u = (const uint8_t *)src;
     const int8_t *i = (const int8_t *)src;
     if (is_unsigned) {
@@ -63,7 +64,8 @@ NRW_WIDE static void dequantize_bytes(const nrw_tensor *src, const layout *l, fl
     const bool is_unsigned = nrw_dtype_get(src->dtype)->klass == NRW_CLASS_UINT;
     const char *p = src->data;
     const bool rows = l->inner == 1;
-    const int64_t n = rows ? l->channels : l->inner, runs = rows ? l->outer : l->outer * l->channels;
+    const int64_t n = rows ? l->channels : l->inner,
+                  runs = rows ? l->outer : l->outer * l->channels;
     for (int64_t r = 0; r < runs; r++, p += n, dst += n) {
         const int64_t c = rows ? 0 : r % l->channels;
         if (rows)
@@ -114,9 +116,10 @@ static int64_t quantize_one(float x, float scale, int32_t zp, const nrw_dtype_ro
 /* The same as quantize_one for 8-bit elements, as dequantize_row. Clamping before rounding is the
  * same, for the bounds are whole; within them adding and subtracting 1.5 * 2^23 rounds to nearest,
  * ties to even. NaN is caught first, as 0. */
-static inline __attribute__((always_inline)) void
-quantize_row(const float *src, const float *scale, const int32_t *zp, const int step,
-             const nrw_dtype_row *row, uint8_t *dst, int64_t n) {
+static inline __attribute__((always_inline)) void quantize_row(const float *src, const float *scale,
+                                                               const int32_t *zp, const int step,
+                                                               const nrw_dtype_row *row,
+                                                               uint8_t *dst, int64_t n) {
     const float magic = 12582912.0f;
     const int32_t min = (int32_t)row->min, max = (int32_t)row->max;
     for (int64_t k = 0; k < n; k++) {
@@ -135,7 +138,8 @@ NRW_WIDE static void quantize_bytes(const float *src, nrw_tensor *dst, const lay
     const nrw_dtype_row *type = nrw_dtype_get(dst->dtype);
     uint8_t *p = dst->data;
     const bool rows = l->inner == 1;
-    const int64_t n = rows ? l->channels : l->inner, runs = rows ? l->outer : l->outer * l->channels;
+    const int64_t n = rows ? l->channels : l->inner,
+                  runs = rows ? l->outer : l->outer * l->channels;
     for (int64_t r = 0; r < runs; r++, p += n, src += n) {
         const int64_t c = rows ? 0 : r % l->channels;
         if (rows)

@@ -82,8 +82,9 @@ nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
     return NRW_OK;
 }
 
-nrw_status nrw_conv_last_epilogue(const nrw_conv_last *p, const nrw_i8_epilogue *e, int64_t channels,
-                                  nrw_arena *arena, nrw_rows_epilogue *out, nrw_error *err) {
+nrw_status nrw_conv_last_epilogue(const nrw_conv_last *p, const nrw_i8_epilogue *e,
+                                  int64_t channels, nrw_arena *arena, nrw_rows_epilogue *out,
+                                  nrw_error *err) {
     if (!p->depthwise) return nrw_rows_epilogue_make(e, channels, arena, out, err);
     const size_t filled = (size_t)(nrw_ceil_div(channels, LANES) * LANES);
     int32_t *add = nrw_arena_calloc(arena, filled, sizeof *add);

@@ -17,14 +17,15 @@ typedef struct nrw_conv_last {
     bool depthwise;
 } nrw_conv_last;
 
-/* Whether c (two spatial axes: depth is 1) can run here: one group, or a filter for each channel. */
+/* Whether c (two spatial axes: depth is 1) can run here: one group, or a filter for each channel.
+ */
 bool nrw_conv_last_fits(const nrw_kernels *kn, const nrw_conv *c);
 /* w: [out_channels][in_channels / groups][kh][kw]. In the arena. */
 nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *arena,
                               nrw_conv_last *out, nrw_error *err) NRW_MUST_CHECK;
 /* Dense: as nrw_rows_epilogue_make; depthwise: filled up to whole vectors, in order of channels. */
-nrw_status nrw_conv_last_epilogue(const nrw_conv_last *p, const nrw_i8_epilogue *e, int64_t channels,
-                                  nrw_arena *arena, nrw_rows_epilogue *out,
+nrw_status nrw_conv_last_epilogue(const nrw_conv_last *p, const nrw_i8_epilogue *e,
+                                  int64_t channels, nrw_arena *arena, nrw_rows_epilogue *out,
                                   nrw_error *err) NRW_MUST_CHECK;
 /* y: u8, [batch][oh][ow][out_channels]. Up to NRW_STEP_BYTES are read behind x. */
 nrw_status nrw_conv_last_run(const nrw_conv_call *call, const nrw_conv *c, const nrw_conv_last *p,

@@ -124,9 +124,9 @@ typedef struct nrw_rows_i8 {
     int64_t panels, panel_bytes, cols;
     void *c;
     int64_t ldc;
-    /* Rows come in lines of `pitch`, of which the first `width` are stored, one behind the other; the
-     * others are padding between the lines of an image. first: the place of row 0 in its line; c is
-     * where the first row that is stored goes. */
+    /* Rows come in lines of `pitch`, of which the first `width` are stored, one behind the other;
+     * the others are padding between the lines of an image. first: the place of row 0 in its line;
+     * c is where the first row that is stored goes. */
     int64_t pitch, width, first;
     nrw_rows_epilogue epilogue; /* from the first panel on */
 } nrw_rows_i8;
@@ -139,7 +139,7 @@ typedef struct nrw_depthwise_i8 {
     int64_t step, stride; /* bytes from a tap, and from an output, to the next along the line */
     const int8_t *w;      /* [blocks of 16 channels][kh / 4, rounded up][kw][16][4 rows] */
     int64_t channels, width;
-    uint8_t *y; /* [width][channels] */
+    uint8_t *y;         /* [width][channels] */
     const int32_t *add; /* [channels, filled up to 16] */
     const float *mul;
     int32_t zero;
@@ -190,18 +190,10 @@ void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t
 extern const nrw_kernels nrw_kernels_amx;
 /* What every tier from avx512vnni up has of that tier; rows_i8 and table_u8 are its own. */
 #define NRW_WITH_AVX512VNNI                                                                        \
-    .f32_rows = 12,                                                                                \
-    .f32_cols = 32,                                                                                \
-    .f32_tile = nrw_f32_tile_avx512,                                                               \
-    .f32_taps = nrw_f32_taps_avx512,                                                               \
-    .i8_rows = 12,                                                                                 \
-    .i8_cols = 32,                                                                                 \
-    .i8_group = 4,                                                                                 \
-    .i8_bytes = 1,                                                                                 \
-    .i8_tile = nrw_i8_tile_avx512vnni,                                                             \
-    .i8_taps = nrw_i8_taps_avx512vnni,                                                             \
-    .i8_interleave = nrw_i8_interleave_avx512vnni,                                                 \
-    .depthwise_i8 = nrw_depthwise_i8_avx512vnni
+    .f32_rows = 12, .f32_cols = 32, .f32_tile = nrw_f32_tile_avx512,                               \
+    .f32_taps = nrw_f32_taps_avx512, .i8_rows = 12, .i8_cols = 32, .i8_group = 4, .i8_bytes = 1,   \
+    .i8_tile = nrw_i8_tile_avx512vnni, .i8_taps = nrw_i8_taps_avx512vnni,                          \
+    .i8_interleave = nrw_i8_interleave_avx512vnni, .depthwise_i8 = nrw_depthwise_i8_avx512vnni
 #endif
 
 #endif

@@ -12,8 +12,8 @@ static inline void NAME(strided)(T *d, const T *s, int64_t n, int64_t step) {
 }
 
 /* All rows, columns of one phase. */
-NRW_WIDE static void NAME(phase)(const nrw_conv *c, const nrw_plane *p, int64_t phase, const T *src, T *dst,
-                        T fill) {
+NRW_WIDE static void NAME(phase)(const nrw_conv *c, const nrw_plane *p, int64_t phase, const T *src,
+                                 T *dst, T fill) {
     span in = phase_span(c, p, phase);
     dst += phase * p->phase;
     for (int64_t d = 0; d < p->depth; d++) {

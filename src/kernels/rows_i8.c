@@ -39,8 +39,7 @@ static void pack_four(const int8_t *w, int64_t row, int64_t col, int values, int
 void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, int32_t *sums) {
     const int64_t half = (int64_t)HALF * s->depth; /* bytes of a half of a step */
     int places[PANEL];
-    for (int c = 0; c < PANEL; c++)
-        places[c] = dealt(c) / HALF * (int)half + dealt(c) % HALF * 4;
+    for (int c = 0; c < PANEL; c++) places[c] = dealt(c) / HALF * (int)half + dealt(c) % HALF * 4;
     memset(dst, 0, (size_t)(nrw_ceil_div(s->n, PANEL) * panel_bytes(s)));
     memset(sums, 0, (size_t)s->n * sizeof *sums);
     for (int64_t c = 0; c < s->n; c += PANEL) {
@@ -76,7 +75,8 @@ nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena
         mul[at] = e->mul != NULL ? e->mul[c] : 0;
         bias[at] = e->bias != NULL ? e->bias[c] : 0;
     }
-    *out = (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .bias = bias, .zero = e->zero};
+    *out =
+        (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .bias = bias, .zero = e->zero};
     out->adds_bias = e->bias != NULL;
     return NRW_OK;
 }

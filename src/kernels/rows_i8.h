@@ -1,6 +1,6 @@
 /* Integer products of rows by constant weights: rows of activations as they lie in memory, channels
- * along the columns. A matrix product is one, and so is a convolution with channels last, whose rows
- * are pixels. Unlike gemm.h nothing of the activations is packed.
+ * along the columns. A matrix product is one, and so is a convolution with channels last, whose
+ * rows are pixels. Unlike gemm.h nothing of the activations is packed.
  *
  * The depth of the product is cut into equal steps of at most 64 values (a multiple of four), which
  * lie side by side in a row: one tile row of AMX, sixteen lanes of four bytes for VNNI. Weights are

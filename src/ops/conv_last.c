@@ -63,9 +63,10 @@ static nrw_status read_geometry(const nrw_eval *e, const nrw_tensor *x, const nr
     return NRW_OK;
 }
 
-static double window_sum(const nrw_conv *c, const double *x, const double *w, int64_t oc, int64_t oh,
-                         int64_t ow) {
-    const int64_t per = c->in_channels / c->groups, first = oc / (c->out_channels / c->groups) * per;
+static double window_sum(const nrw_conv *c, const double *x, const double *w, int64_t oc,
+                         int64_t oh, int64_t ow) {
+    const int64_t per = c->in_channels / c->groups,
+                  first = oc / (c->out_channels / c->groups) * per;
     double sum = 0;
     for (int64_t i = 0; i < c->kernel[1]; i++) {
         for (int64_t j = 0; j < c->kernel[2]; j++) {
@@ -140,7 +141,8 @@ static nrw_conv weight_geometry(const nrw_node *n, const nrw_tensor *w) {
 bool nrw_conv_last_suits(const nrw_kernels *kn, const nrw_node *n) {
     const nrw_value *x = n->inputs[0], *w = n->inputs[1], *y = n->outputs[0];
     const nrw_value *bias = n->n_inputs > 2 ? n->inputs[2] : NULL;
-    if (!nrw_weighted_ok(n, 1, 2, 0) || !nrw_quant_is_u8(x->quant) || !nrw_quant_is_u8(y->quant)) return false;
+    if (!nrw_weighted_ok(n, 1, 2, 0) || !nrw_quant_is_u8(x->quant) || !nrw_quant_is_u8(y->quant))
+        return false;
     if (w->data == NULL || w->is_input || w->data->rank != 4 || w->quant->dtype != NRW_I8)
         return false;
     if (bias != NULL && (bias->data == NULL || bias->is_input)) return false;
@@ -166,7 +168,8 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     const int64_t depth = w->dims[1] * w->dims[2] * w->dims[3];
     NRW_TRY(nrw_weighted_epilogue(&weights, s->weights.sums, depth, n->inputs[0]->quant, bias,
                                   n->outputs[0]->quant, p->arena, &e, p->err));
-    NRW_TRY(nrw_conv_last_epilogue(&s->weights, &e, c.out_channels, p->arena, &s->epilogue, p->err));
+    NRW_TRY(
+        nrw_conv_last_epilogue(&s->weights, &e, c.out_channels, p->arena, &s->epilogue, p->err));
     choice->run = run_i8;
     choice->state = s;
     choice->takes_quantized = true;
@@ -187,7 +190,7 @@ static const nrw_attr_def attrs[] = {{"auto_pad", NRW_ATTR_STRING, false},
     {"graph main(%x: f32[" x "]) {\n"                                                              \
      "  %xq: f32[" x "] q(u8, scale=0.0078, zero=117) = ai.narrow::Requantize(%x)\n"               \
      "  const %w: i8[" w "] q(i8, scale=0.01, zero=0) = random 6\n"                                \
-     "  const %b: i32[" b "] q(i32, scale=7.8e-05, zero=0) = random 7\n"                            \
+     "  const %b: i32[" b "] q(i32, scale=7.8e-05, zero=0) = random 7\n"                           \
      "  %y: f32[" y "] q(u8, scale=0.05, zero=90) = ai.narrow::ConvLast(%xq, %w, %b) "             \
      "{" attributes "}\n"                                                                          \
      "  %z: f32[" y "] = ai.narrow::Requantize(%y)\n  return %z\n}",                               \
@@ -199,8 +202,7 @@ static const nrw_case cases[] = {
     CASE("1,15,14,3", "40,3,5,3", "1,6,7,40", "40", "strides=[2, 2], pads=[0, 1, 0, 1]"),
     CASE("1,12,13,5", "9,5,3,3", "1,8,9,9", "9", "dilations=[2, 2]"),
     CASE("1,10,11,19", "19,1,3,3", "1,10,11,19", "19", "group=19, pads=[1, 1, 1, 1]"),
-    CASE("1,13,14,33", "33,1,5,5", "1,7,7,33", "33",
-         "group=33, pads=[2, 2, 2, 2], strides=[2, 2]"),
+    CASE("1,13,14,33", "33,1,5,5", "1,7,7,33", "33", "group=33, pads=[2, 2, 2, 2], strides=[2, 2]"),
     CASE("1,9,12,16", "16,1,2,4", "1,4,9,16", "16", "group=16, strides=[2, 1]"),
     {0}};
 

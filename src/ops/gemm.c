@@ -204,8 +204,8 @@ static nrw_status run_i8(nrw_eval *e) {
     gemm_state here;
     if (st == NULL || !st->packed_i8) {
         NRW_TRY(nrw_weighted_make(w, f.tb ? 0 : 1, f.n, e->scratch, &here.weights, e->err));
-        NRW_TRY(nrw_product_pack_i8(kn, e->pool, f.k, f.n, right(&f, here.weights.values), here.weights.zero == NULL,
-                                    e->scratch, &here.b, e->err));
+        NRW_TRY(nrw_product_pack_i8(kn, e->pool, f.k, f.n, right(&f, here.weights.values),
+                                    here.weights.zero == NULL, e->scratch, &here.b, e->err));
         here.epilogue = NULL;
         st = &here;
     }
@@ -218,8 +218,8 @@ static nrw_status run_i8(nrw_eval *e) {
     void *y;
     NRW_TRY(nrw_weighted_out(e, &y));
     if (f.m > 0 && f.n > 0) {
-        NRW_TRY(nrw_run_product_i8(e, kn, f.m, f.k, f.n, left(&f, x->data), x->dtype, &st->b,
-                                   &ep, y));
+        NRW_TRY(
+            nrw_run_product_i8(e, kn, f.m, f.k, f.n, left(&f, x->data), x->dtype, &st->b, &ep, y));
     }
     return nrw_weighted_done(e, y);
 }

@@ -206,7 +206,7 @@ typedef struct matmul_state {
     nrw_product_i8 b;
     bool packed_i8;
     const nrw_i8_epilogue *epilogue; /* NULL: made on each run */
-    bool adds; /* the epilogue has the addend of the plan as its bias */
+    bool adds;                       /* the epilogue has the addend of the plan as its bias */
 } matmul_state;
 
 static nrw_status run_f32(nrw_eval *e) {
@@ -242,8 +242,8 @@ static nrw_status pack_on_run(nrw_eval *e, const nrw_kernels *kn, const stacks *
                               const nrw_i8_weights *w, int64_t ib, nrw_product_i8 *b,
                               nrw_i8_epilogue *ep) {
     nrw_matrix from = {w->values + ib * s->k * s->n, s->n, 1};
-    NRW_TRY(nrw_product_pack_i8(kn, e->pool, s->k, s->n, from, w->zero == NULL, e->scratch, b,
-                                e->err));
+    NRW_TRY(
+        nrw_product_pack_i8(kn, e->pool, s->k, s->n, from, w->zero == NULL, e->scratch, b, e->err));
     return nrw_weighted_epilogue(w, b->sums, s->k, e->in[0]->quant, NULL,
                                  e->node->outputs[0]->quant, e->scratch, ep, e->err);
 }

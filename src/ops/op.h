@@ -99,10 +99,10 @@ typedef struct nrw_plan_node {
         *node;        /* inputs[i]->data: constants; ->quant: annotations; ->type: what is known */
     nrw_arena *arena; /* lives as long as the plan */
     bool integers;    /* false: annotations are to be simulated in float (fake quantization) */
-    float clamp_lo, clamp_hi; /* what a Relu or Clip behind the node will leave of output 0; infinite
-                                 where there is none */
-    /* A constant that an Add behind the node adds to output 0, one float for each element of its last
-     * axis; NULL: there is none. */
+    float clamp_lo, clamp_hi; /* what a Relu or Clip behind the node will leave of output 0;
+                                 infinite where there is none */
+    /* A constant that an Add behind the node adds to output 0, one float for each element of its
+     * last axis; NULL: there is none. */
     const nrw_tensor *addend;
     nrw_error *err;
 } nrw_plan_node;

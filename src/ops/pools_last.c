@@ -1,6 +1,6 @@
-/* ai.narrow::MaxPoolLast and ai.narrow::GlobalAveragePoolLast: pools of unsigned bytes with channels
- * last, [batch][h][w][channel], as plans run them (the pass channels_last puts them there). They give
- * the bits of MaxPool and GlobalAveragePool. */
+/* ai.narrow::MaxPoolLast and ai.narrow::GlobalAveragePoolLast: pools of unsigned bytes with
+ * channels last, [batch][h][w][channel], as plans run them (the pass channels_last puts them
+ * there). They give the bits of MaxPool and GlobalAveragePool. */
 #include <math.h>
 #include <string.h>
 
@@ -66,7 +66,8 @@ static void max_line(void *arg, int64_t line, int worker) {
 }
 
 static bool max_ok(const nrw_node *n) {
-    return nrw_quant_is_u8(n->inputs[0]->quant) && nrw_quant_equal(n->inputs[0]->quant, n->outputs[0]->quant);
+    return nrw_quant_is_u8(n->inputs[0]->quant) &&
+           nrw_quant_equal(n->inputs[0]->quant, n->outputs[0]->quant);
 }
 
 static nrw_status max_integer(nrw_eval *e) {
@@ -181,14 +182,11 @@ static nrw_status average_reference(nrw_eval *e) {
     return nrw_doubles_done(e, 0, y);
 }
 
-static const nrw_attr_def attrs[] = {{"auto_pad", NRW_ATTR_STRING, false},
-                                     {"ceil_mode", NRW_ATTR_INT, false},
-                                     {"dilations", NRW_ATTR_INTS, false},
-                                     {"kernel_shape", NRW_ATTR_INTS, true},
-                                     {"pads", NRW_ATTR_INTS, false},
-                                     {"storage_order", NRW_ATTR_INT, false},
-                                     {"strides", NRW_ATTR_INTS, false},
-                                     {0}};
+static const nrw_attr_def attrs[] = {
+    {"auto_pad", NRW_ATTR_STRING, false}, {"ceil_mode", NRW_ATTR_INT, false},
+    {"dilations", NRW_ATTR_INTS, false},  {"kernel_shape", NRW_ATTR_INTS, true},
+    {"pads", NRW_ATTR_INTS, false},       {"storage_order", NRW_ATTR_INT, false},
+    {"strides", NRW_ATTR_INTS, false},    {0}};
 
 #define CASE(op, x, y, attributes, scale, zero)                                                    \
     {"graph main(%x: f32[" x "]) {\n"                                                              \
@@ -200,8 +198,8 @@ static const nrw_attr_def attrs[] = {{"auto_pad", NRW_ATTR_STRING, false},
 static const nrw_case max_cases[] = {
     CASE("MaxPoolLast", "2,9,8,20", "2,4,4,20",
          " {kernel_shape=[3, 3], strides=[2, 2], pads=[0, 1, 0, 1]}", "0.0078", "117"),
-    CASE("MaxPoolLast", "1,7,5,3", "1,3,5,3", " {kernel_shape=[3, 2], dilations=[2, 1], pads=[0, 0, 0, 1]}",
-         "0.0078", "117"),
+    CASE("MaxPoolLast", "1,7,5,3", "1,3,5,3",
+         " {kernel_shape=[3, 2], dilations=[2, 1], pads=[0, 0, 0, 1]}", "0.0078", "117"),
     {0}};
 static const nrw_case average_cases[] = {
     CASE("GlobalAveragePoolLast", "2,9,8,70", "2,1,1,70", "", "0.002", "100"), {0}};

@@ -37,8 +37,8 @@ nrw_status nrw_product_f32(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_
 }
 
 /* In panels, where the tier multiplies rows as they lie. */
-static nrw_status pack_panels(int64_t k, int64_t n, nrw_matrix b, nrw_arena *arena,
-                              int32_t *sums, nrw_product_i8 *out, nrw_error *err) {
+static nrw_status pack_panels(int64_t k, int64_t n, nrw_matrix b, nrw_arena *arena, int32_t *sums,
+                              nrw_product_i8 *out, nrw_error *err) {
     size_t bytes;
     out->shape = nrw_rows_shape_of(1, k, n);
     if (!nrw_rows_weight_bytes(&out->shape, &bytes)) NRW_OOM(err);

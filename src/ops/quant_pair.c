@@ -29,9 +29,9 @@ static inline uint8_t quantize(float y, const pair *p) {
 }
 
 #define PAIR_ROW(name, expression)                                                                 \
-    static inline __attribute__((always_inline)) void name##_steps(                               \
-        const pair *q, uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const int64_t sa, \
-        const int64_t sb) {                                                                        \
+    static inline __attribute__((always_inline)) void name##_steps(                                \
+        const pair *q, uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n,                  \
+        const int64_t sa, const int64_t sb) {                                                      \
         const pair k = *q, *const p = &k; /* bytes may alias anything that is not local */         \
         for (int64_t i = 0; i < n; i++) {                                                          \
             const float u = p->a_scale * (float)((int32_t)a[i * sa] - p->a_zero);                  \
@@ -50,9 +50,10 @@ static inline uint8_t quantize(float y, const pair *p) {
     }
 PAIR_ROW(add, u + v)
 PAIR_ROW(sub, u - v)
-PAIR_ROW(mul, u * v)
+PAIR_ROW(mul, u *v)
 
-/* With one scale for all, sums of integers are exact: rounding in float never reaches half a step. */
+/* With one scale for all, sums of integers are exact: rounding in float never reaches half a step.
+ */
 NRW_WIDE static void add_alike(const void *arg, void *out, const void *const *in,
                                const int64_t *step, int64_t n) {
     const pair *p = arg;
@@ -99,7 +100,8 @@ nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {
                     .zero = zero,
                     .low = (float)-zero,
                     .high = (float)(255 - zero)};
-    static const nrw_row_fn rows[] = {[NRW_PAIR_ADD] = add, [NRW_PAIR_SUB] = sub, [NRW_PAIR_MUL] = mul};
+    static const nrw_row_fn rows[] = {
+        [NRW_PAIR_ADD] = add, [NRW_PAIR_SUB] = sub, [NRW_PAIR_MUL] = mul};
     const bool alike = kind == NRW_PAIR_ADD && p.a_scale == p.scale && p.b_scale == p.scale;
     return nrw_each_row(e, &e->out[0], 2, e->in, alike ? add_alike : rows[kind], &p);
 }

@@ -1,5 +1,5 @@
-/* ai.narrow::Table: any function of one quantized tensor, as 256 results; y = table[x]. Plans put it
- * where functions of one tensor stand, alone or in a row (the pass fuse_tables). */
+/* ai.narrow::Table: any function of one quantized tensor, as 256 results; y = table[x]. Plans put
+ * it where functions of one tensor stand, alone or in a row (the pass fuse_tables). */
 #include "ops/quant_table.h"
 
 static nrw_status infer(nrw_infer *c) {

@@ -11,8 +11,8 @@
 typedef struct nrw_i8_weights {
     int64_t channels;
     const int8_t *values; /* in the tensor itself where it has them in this form */
-    const int32_t *zero; /* [channels], or NULL when all are 0 */
-    const float *scale;  /* [channels] */
+    const int32_t *zero;  /* [channels], or NULL when all are 0 */
+    const float *scale;   /* [channels] */
 } nrw_i8_weights;
 
 /* Whether annotations of input 0, of the weights and of output 0 fit: 8-bit activations with one

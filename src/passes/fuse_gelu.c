@@ -9,7 +9,8 @@ static bool is_near(float a, double b) {
     return fabs(a - b) <= 1e-6 * fabs(b);
 }
 
-/* The other input of a binary node whose one input is the constant c; NULL: it is something else. */
+/* The other input of a binary node whose one input is the constant c; NULL: it is something else.
+ */
 static nrw_value *other_than(const nrw_node *n, double c) {
     float v;
     for (int i = 0; i < 2; i++) {

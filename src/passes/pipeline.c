@@ -12,17 +12,11 @@ static const nrw_pass *const import_passes[] = {
 };
 
 static const nrw_pass *const run_passes[] = {
-    &nrw_pass_infer_shapes,
-    &nrw_pass_fold_constants, /* shapes first: folding needs to know how large results get */
-    &nrw_pass_identity,
-    &nrw_pass_merge_transposes,
-    &nrw_pass_fold_batch_norm,
-    &nrw_pass_fold_pad,
-    &nrw_pass_bias_matmul,
-    &nrw_pass_fold_clamp,
-    &nrw_pass_fuse_gelu,
-    &nrw_pass_dead_code,
-    NULL,
+    &nrw_pass_infer_shapes, &nrw_pass_fold_constants, /* shapes first: folding needs to know how
+                                                         large results get */
+    &nrw_pass_identity,     &nrw_pass_merge_transposes, &nrw_pass_fold_batch_norm,
+    &nrw_pass_fold_pad,     &nrw_pass_bias_matmul,      &nrw_pass_fold_clamp,
+    &nrw_pass_fuse_gelu,    &nrw_pass_dead_code,        NULL,
 };
 
 static const nrw_pass *const quantize_passes[] = {

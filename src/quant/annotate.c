@@ -189,8 +189,7 @@ static nrw_status annotate_layer(annotation *a, nrw_node *n, nrw_error *err) {
     if (s->bias_input > 0 && nrw_input(n, s->bias_input) != NULL)
         NRW_TRY(nrw_check_finite(n, s->bias_input, a->p->recipe, err));
     const nrw_value *seen = measured_input(n);
-    if (seen->id < a->p->n_values)
-        NRW_TRY(nrw_correct_bias(n, w, a->watches[seen->id].means, err));
+    if (seen->id < a->p->n_values) NRW_TRY(nrw_correct_bias(n, w, a->watches[seen->id].means, err));
     if (s->bias_input > 0 && nrw_input(n, s->bias_input) != NULL) {
         int64_t channels;
         const float *bias = nrw_const_floats(n->inputs[s->bias_input], &channels);

@@ -141,8 +141,8 @@ typedef struct weights_walk {
     int64_t nodes;
 } weights_walk;
 
-static nrw_status annotate_node(nrw_node *n, const weights_walk *walk, bool tables_only,
-                                bool *done, nrw_error *err) {
+static nrw_status annotate_node(nrw_node *n, const weights_walk *walk, bool tables_only, bool *done,
+                                nrw_error *err) {
     const nrw_recipe *r = walk->recipe;
     const nrw_override *o = nrw_recipe_override(r, n->name, true);
     if (n->op == NULL || (o != NULL && o->keep_float)) return NRW_OK;
@@ -177,8 +177,7 @@ static nrw_status annotate_graph(nrw_graph *g, void *user, nrw_error *err) {
     const bool tables_only = walk->tables_only && g->parent == NULL;
     for (nrw_node *n = g->first; n != NULL; n = n->next) {
         bool done = false;
-        NRW_TRY_CTX(err, annotate_node(n, walk, tables_only, &done, err), "node '%s'",
-                    n->name);
+        NRW_TRY_CTX(err, annotate_node(n, walk, tables_only, &done, err), "node '%s'", n->name);
         walk->nodes += done;
     }
     return NRW_OK;

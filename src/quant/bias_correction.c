@@ -14,7 +14,7 @@ struct nrw_means {
     size_t bytes;
     int axis;
     int64_t channels, count; /* values seen of each channel */
-    wide sum[]; /* [channels] in units of UNIT */
+    wide sum[];              /* [channels] in units of UNIT */
 };
 
 /* Sums are kept in whole units, so that they do not depend on the order of the samples. A sample's

@@ -8,7 +8,8 @@
 #include "ir/graph.h"
 #include "quant/recipe.h"
 
-/* Means of a value by channel, over all samples and positions. Memory does not grow with samples. */
+/* Means of a value by channel, over all samples and positions. Memory does not grow with samples.
+ */
 typedef struct nrw_means nrw_means;
 
 /* Channels lie on `axis` (negative: from the end) and are `channels` many. NULL: out of memory. */

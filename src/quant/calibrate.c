@@ -129,8 +129,7 @@ nrw_status nrw_calibrate(const nrw_model *m, const nrw_sample_source *source, in
     nrw_status s = by_name(m->graph, watches, &c.watches)
                        ? nrw_plan_create(m, &options, &plan, err)
                        : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
-    if (s == NRW_OK)
-        s = calibrate_with(&c, plan, source, limit, in_order, &arena, samples, err);
+    if (s == NRW_OK) s = calibrate_with(&c, plan, source, limit, in_order, &arena, samples, err);
     if (s == NRW_ERR_MEMORY && plan != NULL && !in_order) { /* one sample at a time takes least */
         clear(watches, m->n_values);
         s = calibrate_with(&c, plan, source, limit, true, &arena, samples, err);

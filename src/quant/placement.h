@@ -45,8 +45,8 @@ void nrw_place_again(nrw_placement *p);
 int nrw_data_inputs(const nrw_node *n, int *at);
 bool nrw_is_layer(const nrw_node *n); /* weighted, with constant float weights */
 bool nrw_node_is_quantized(const nrw_placement *p, const nrw_node *n);
-/* v is read by a clamp alone, right after the operator that computes it, which will make the clamped
- * value itself. */
+/* v is read by a clamp alone, right after the operator that computes it, which will make the
+ * clamped value itself. */
 bool nrw_will_vanish(const nrw_placement *p, const nrw_value *v);
 /* The representative of the values that share v's parameters. */
 int32_t nrw_group_of(const nrw_placement *p, const nrw_value *v);

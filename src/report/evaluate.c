@@ -18,8 +18,8 @@ typedef struct evaluator {
     nrw_runner model, reference;
     bool compares;
     int64_t batches, samples;
-    int lanes; /* at most; 0: as many as pay */
-    nrw_outputs kept;              /* the reference's, when it runs before the model */
+    int lanes;                            /* at most; 0: as many as pay */
+    nrw_outputs kept;                     /* the reference's, when it runs before the model */
     const nrw_outputs *reference_outputs; /* those, or the caller's; NULL: both run side by side */
     /* of the model; of the reference */
     nrw_share hits, reference_hits;
@@ -256,10 +256,10 @@ static nrw_status evaluate(const evaluator *start, const nrw_model *m, const nrw
 nrw_status nrw_evaluate(const nrw_model *m, const nrw_model *reference, nrw_dataset *d,
                         nrw_metric metric, nrw_evaluation *out, nrw_error *err) {
     const evaluator e = {.metric = metric,
-                   .data = d,
-                   .compares = reference != NULL,
-                   .batches = nrw_dataset_batches(d),
-                   .err = err};
+                         .data = d,
+                         .compares = reference != NULL,
+                         .batches = nrw_dataset_batches(d),
+                         .err = err};
     return evaluate(&e, m, reference, out);
 }
 
@@ -268,9 +268,9 @@ nrw_status nrw_evaluate_first(const nrw_model *m, const nrw_model *reference,
                               nrw_evaluation *out, nrw_error *err) {
     const bool complete = nrw_outputs_complete(outputs) && outputs->batches == batches;
     const evaluator e = {.data = d,
-                   .compares = true,
-                   .batches = batches,
-                   .reference_outputs = complete ? outputs : NULL,
-                   .err = err};
+                         .compares = true,
+                         .batches = batches,
+                         .reference_outputs = complete ? outputs : NULL,
+                         .err = err};
     return evaluate(&e, m, complete ? NULL : reference, out);
 }

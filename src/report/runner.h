@@ -16,8 +16,9 @@ typedef struct nrw_runner {
     size_t values_bytes;
 } nrw_runner;
 
-/* lanes: batches that may run side by side at most; 0: as many as pay. Inputs meet by name; where no name fits and the counts are equal, by position. nrw_runner_close
- * follows in any case, also after a failure. The model and the dataset must outlive it. */
+/* lanes: batches that may run side by side at most; 0: as many as pay. Inputs meet by name; where
+ * no name fits and the counts are equal, by position. nrw_runner_close follows in any case, also
+ * after a failure. The model and the dataset must outlive it. */
 nrw_status nrw_runner_open(nrw_runner *f, const nrw_model *m, const nrw_dataset *d,
                            const nrw_plan_options *options, int lanes,
                            nrw_error *err) NRW_MUST_CHECK;

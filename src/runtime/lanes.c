@@ -18,7 +18,7 @@ struct nrw_lanes {
     nrw_arena arena;
     lane lanes[WIDEST];
     int open, width, most;
-    size_t used;   /* of the context's memory, before there were lanes */
+    size_t used; /* of the context's memory, before there were lanes */
     nrw_observer_fn observer;
     void *observer_user;
 };
@@ -88,8 +88,8 @@ static void run_lane(void *arg, int64_t i, int worker) {
     nrw_lanes *l = arg;
     const nrw_graph *g = l->plan->model->graph;
     lane *at = &l->lanes[i];
-    at->status = nrw_session_run(at->session, g->n_inputs, at->inputs, g->n_outputs, at->outputs,
-                                 &at->err);
+    at->status =
+        nrw_session_run(at->session, g->n_inputs, at->inputs, g->n_outputs, at->outputs, &at->err);
 }
 
 /* A limit must hold: what is left of it is not taken to the end, for lanes grow. */

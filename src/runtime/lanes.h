@@ -1,5 +1,5 @@
-/* Several sessions of one plan, side by side: samples that do not depend on one another run one to a
- * thread, which costs less than sharing each step among threads. What comes of a sample does not
+/* Several sessions of one plan, side by side: samples that do not depend on one another run one to
+ * a thread, which costs less than sharing each step among threads. What comes of a sample does not
  * depend on how many run with it. */
 #ifndef NRW_RUNTIME_LANES_H
 #define NRW_RUNTIME_LANES_H
@@ -19,7 +19,8 @@ void nrw_lanes_destroy(nrw_lanes *l); /* NULL allowed */
  * do: callers start again with one. */
 int nrw_lanes_width(const nrw_lanes *l);
 /* A copy of one sample's inputs, as for nrw_session_run, for lane i < width. */
-nrw_status nrw_lanes_fill(nrw_lanes *l, int i, const nrw_tensor *inputs, nrw_error *err) NRW_MUST_CHECK;
+nrw_status nrw_lanes_fill(nrw_lanes *l, int i, const nrw_tensor *inputs,
+                          nrw_error *err) NRW_MUST_CHECK;
 /* Runs the first n lanes. The error is that of the lowest lane that failed, *failed. */
 nrw_status nrw_lanes_run(nrw_lanes *l, int n, int *failed, nrw_error *err) NRW_MUST_CHECK;
 /* Lane i's outputs of the last run, valid until the lane is filled again. */

@@ -118,7 +118,8 @@ static nrw_status choose(nrw_plan *p, nrw_node *n, nrw_step *step, nrw_error *er
         return NRW_OK;
     }
     bool annotated = nrw_eval_is_annotated(n), integers = annotated && !p->options.simulate;
-    nrw_plan_node hook = {p->context, p->kernels, n, &p->arena, integers, -INFINITY, INFINITY, added_behind(p, n), err};
+    nrw_plan_node hook = {p->context, p->kernels,         n,  &p->arena, integers, -INFINITY,
+                          INFINITY,   added_behind(p, n), err};
     nrw_step_choice choice = {0};
     clamp_behind(p, n, &hook.clamp_lo, &hook.clamp_hi);
     if (n->op->plan != NULL) NRW_TRY(n->op->plan(&hook, &choice));
@@ -138,8 +139,7 @@ static nrw_status choose(nrw_plan *p, nrw_node *n, nrw_step *step, nrw_error *er
     return widen_constants(p, step, err);
 }
 
-static nrw_status plan_graph(nrw_plan *p, nrw_graph *g, nrw_plan_graph ***tail,
-                             nrw_error *err);
+static nrw_status plan_graph(nrw_plan *p, nrw_graph *g, nrw_plan_graph ***tail, nrw_error *err);
 
 static nrw_status plan_bodies(nrw_plan *p, nrw_step *step, nrw_plan_graph ***tail, nrw_error *err) {
     for (int i = 0; i < step->node->n_attrs; i++) {
@@ -166,8 +166,7 @@ static void forget_now_and_then(const nrw_plan *p, const nrw_node *n, size_t *re
     *read = 0;
 }
 
-static nrw_status plan_graph(nrw_plan *p, nrw_graph *g, nrw_plan_graph ***tail,
-                             nrw_error *err) {
+static nrw_status plan_graph(nrw_plan *p, nrw_graph *g, nrw_plan_graph ***tail, nrw_error *err) {
     size_t read = 0;
     nrw_plan_graph *pg = nrw_arena_calloc(&p->arena, 1, sizeof *pg);
     if (pg == NULL) NRW_OOM(err);

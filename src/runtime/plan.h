@@ -23,8 +23,8 @@ typedef struct nrw_step {
     const char *kernel; /* for profiles; never NULL */
     const nrw_tensor *const
         *consts; /* [n_inputs] stand-ins for constant inputs; NULL where none. NULL: none at all */
-    bool clamps;   /* does the work of the Relu or Clip that alone reads its output */
-    bool adds;     /* … of the Add */
+    bool clamps; /* does the work of the Relu or Clip that alone reads its output */
+    bool adds;   /* … of the Add */
     bool has_body; /* If, Loop, Scan, …: subgraphs run inside */
 } nrw_step;
 

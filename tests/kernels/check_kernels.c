@@ -539,7 +539,8 @@ static nrw_conv square(int64_t in, int64_t out, int64_t groups, int64_t side, in
 }
 
 /* rows x k times k x n, in bytes and out. */
-static void bench_rows(const nrw_kernels *kn, const char *name, int64_t rows, int64_t k, int64_t n) {
+static void bench_rows(const nrw_kernels *kn, const char *name, int64_t rows, int64_t k,
+                       int64_t n) {
     const nrw_rows_shape shape = nrw_rows_shape_of(1, k, n);
     size_t bytes = 0;
     if (kn->rows_i8 == NULL || !nrw_rows_weight_bytes(&shape, &bytes)) return;
@@ -558,9 +559,16 @@ static void bench_rows(const nrw_kernels *kn, const char *name, int64_t rows, in
     const nrw_i8_epilogue e = {.out = NRW_OUT_U8, .add = sums, .mul = mul, .zero = 3, .hi = 255};
     nrw_rows_epilogue finish;
     if (nrw_rows_epilogue_make(&e, n, &arena, &finish, NULL) != NRW_OK) exit(2);
-    const nrw_rows_call call = {.kernels = kn, .a = x, .a_stride = k, .offset = offset,
-                                .rows = rows, .shape = &shape, .packed = packed,
-                                .epilogue = &finish, .c = y, .ldc = n};
+    const nrw_rows_call call = {.kernels = kn,
+                                .a = x,
+                                .a_stride = k,
+                                .offset = offset,
+                                .rows = rows,
+                                .shape = &shape,
+                                .packed = packed,
+                                .epilogue = &finish,
+                                .c = y,
+                                .ldc = n};
     double best = 1e9, start = now();
     for (int i = 0; i < 3 || now() - start < 0.1; i++) {
         double t = now();

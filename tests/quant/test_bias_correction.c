@@ -60,7 +60,9 @@ static void check_layer(const char *text, const double *mean, int axis) {
     for (int64_t c = 0; c < channels; c++) x[c] = (float)mean[c];
     const nrw_tensor sample = nrw_tensor_make(NRW_F32, 2, (const int64_t[]){1, channels}, x);
     nrw_means_add(means, &sample);
-    const int64_t outputs = axis == 1 ? w->dims[0] : nrw_attr_int(n, "transB", 0) ? w->dims[0] : w->dims[1];
+    const int64_t outputs = axis == 1                      ? w->dims[0]
+                            : nrw_attr_int(n, "transB", 0) ? w->dims[0]
+                                                           : w->dims[1];
     float before[16] = {0}, *after, rounded[256];
     if (n->n_inputs > 2) memcpy(before, n->inputs[2]->data->data, (size_t)outputs * sizeof(float));
     assert_ok(nrw_correct_bias(n, q, means, &err), &err);
@@ -97,13 +99,16 @@ static void test_layers(void **state) {
     (void)state;
     const double mean[] = {0.5, -2, 3, 1, 0.25};
     check_layer("graph main(%x: f32[1,4,9]) {\n  const %w: f32[8,2,3] = random 1\n"
-                "  %y: f32[...] = Conv(%x, %w) {group=2}\n  return %y\n}\n", mean, 1);
+                "  %y: f32[...] = Conv(%x, %w) {group=2}\n  return %y\n}\n",
+                mean, 1);
     check_layer("graph main(%x: f32[1,5]) {\n  const %w: f32[5,6] = random 2\n"
                 "  const %b: f32[6] = random 3\n"
-                "  %y: f32[...] = Gemm(%x, %w, %b)\n  return %y\n}\n", mean, -1);
+                "  %y: f32[...] = Gemm(%x, %w, %b)\n  return %y\n}\n",
+                mean, -1);
     check_layer("graph main(%x: f32[1,5]) {\n  const %w: f32[6,5] = random 2\n"
                 "  const %b: f32[6] = random 3\n"
-                "  %y: f32[...] = Gemm(%x, %w, %b) {transB=1}\n  return %y\n}\n", mean, -1);
+                "  %y: f32[...] = Gemm(%x, %w, %b) {transB=1}\n  return %y\n}\n",
+                mean, -1);
 }
 
 /* On a map of one pixel only the middle of the filter sees anything but padding. */

@@ -296,24 +296,23 @@ static void test_half(void **state) {
 
 /* Position embeddings are stored small; a table of coordinates and a mask are not. A product of
  * constants has no range that could be measured, weights that two layers share stay one. */
-static const char *const constants =
-    "graph main(%x: f32[1,64,32]) {\n"
-    "  const %position: f32[64,32] = random 1\n"
-    "  const %boxes: f32[1,1024,2] = random 2\n"
-    "  const %mask: f32[64,32] = [-3.40282347e+38]\n"
-    "  const %a: f32[8,2048] = random 3\n"
-    "  const %w: f32[32,32] = random 4\n"
-    "  const %b: f32[2048,32] = random 5\n"
-    "  const %shape: i64[3] = [1, 1024, 2]\n"
-    "  %p: f32[1,64,32] = Add(%x, %position) \"position\"\n"
-    "  %d: f32[1,64,32] = MatMul(%p, %w) \"first\"\n"
-    "  %e: f32[1,64,32] = MatMul(%d, %w) \"second\"\n"
-    "  %f: f32[1,64,32] = Add(%e, %mask) \"mask\"\n"
-    "  %g: f32[1,1024,2] = Reshape(%f, %shape) \"reshape\"\n"
-    "  %y: f32[1,1024,2] = Add(%g, %boxes) \"boxes\"\n"
-    "  %k: f32[8,32] = MatMul(%a, %b) \"constant\"\n"
-    "  return %y, %k\n"
-    "}\n";
+static const char *const constants = "graph main(%x: f32[1,64,32]) {\n"
+                                     "  const %position: f32[64,32] = random 1\n"
+                                     "  const %boxes: f32[1,1024,2] = random 2\n"
+                                     "  const %mask: f32[64,32] = [-3.40282347e+38]\n"
+                                     "  const %a: f32[8,2048] = random 3\n"
+                                     "  const %w: f32[32,32] = random 4\n"
+                                     "  const %b: f32[2048,32] = random 5\n"
+                                     "  const %shape: i64[3] = [1, 1024, 2]\n"
+                                     "  %p: f32[1,64,32] = Add(%x, %position) \"position\"\n"
+                                     "  %d: f32[1,64,32] = MatMul(%p, %w) \"first\"\n"
+                                     "  %e: f32[1,64,32] = MatMul(%d, %w) \"second\"\n"
+                                     "  %f: f32[1,64,32] = Add(%e, %mask) \"mask\"\n"
+                                     "  %g: f32[1,1024,2] = Reshape(%f, %shape) \"reshape\"\n"
+                                     "  %y: f32[1,1024,2] = Add(%g, %boxes) \"boxes\"\n"
+                                     "  %k: f32[8,32] = MatMul(%a, %b) \"constant\"\n"
+                                     "  return %y, %k\n"
+                                     "}\n";
 
 static void test_constants(void **state) {
     (void)state;

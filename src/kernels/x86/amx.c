@@ -1,5 +1,5 @@
-/* Integer kernels by tiles (AMX): blocks of 32 rows x 32 columns in four accumulator tiles. What has
- * no use for tiles is the AVX-512 VNNI tier's. */
+/* Integer kernels by tiles (AMX): blocks of 32 rows x 32 columns in four accumulator tiles. What
+ * has no use for tiles is the AVX-512 VNNI tier's. */
 #include <immintrin.h>
 #include <string.h>
 

@@ -3,7 +3,8 @@
 
 #include "kernels/kernels.h"
 
-/* Each half of the table takes the low seven bits of the index; the top bit says which half counts. */
+/* Each half of the table takes the low seven bits of the index; the top bit says which half counts.
+ */
 void nrw_table_u8_avx512vbmi(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n) {
     __m512i t[4];
     for (int i = 0; i < 4; i++) t[i] = _mm512_loadu_si512(table + 64 * i);

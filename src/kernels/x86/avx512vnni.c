@@ -52,7 +52,7 @@ void nrw_i8_taps_avx512vnni(const nrw_i8_taps *t) {
 }
 
 void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
-                          bool is_signed) {
+                                  bool is_signed) {
     __m128i *d = dst;
     const __m128i f = _mm_set1_epi8((char)flip);
     for (int64_t j = 0; j < n; j += 16, d += 4) {
@@ -144,17 +144,13 @@ void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r) {
 
 /* Sixteen channels of up to four rows, interleaved. */
 INLINE __m512i four_rows(const uint8_t *const *rows, int64_t at, const int n) {
-    const __m512i spread =
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const __m512i weave = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const __m512i spread = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i weave =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     __m512i v = _mm512_zextsi128_si512(_mm_loadu_si128((const __m128i *)(rows[0] + at)));
-    if (n > 1)
-        v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[1] + at)), 1);
-    if (n > 2)
-        v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[2] + at)), 2);
-    if (n > 3)
-        v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[3] + at)), 3);
+    if (n > 1) v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[1] + at)), 1);
+    if (n > 2) v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[2] + at)), 2);
+    if (n > 3) v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(rows[3] + at)), 3);
     return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(spread, v), weave);
 }
 
@@ -163,7 +159,8 @@ INLINE void depthwise_store(const nrw_depthwise_i8 *d, __m512i acc, __m512i add,
     const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(acc, add)), mul);
     __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(x, _mm512_set1_ps(32767.0f)));
     /* Saturate as signed bytes, which a flip of the top bit makes unsigned. */
-    q = _mm512_add_epi32(_mm512_max_epi32(q, _mm512_set1_epi32(-32768)), _mm512_set1_epi32(d->zero - 128));
+    q = _mm512_add_epi32(_mm512_max_epi32(q, _mm512_set1_epi32(-32768)),
+                         _mm512_set1_epi32(d->zero - 128));
     const __m128i bytes = _mm_xor_si128(_mm512_cvtsepi32_epi8(q), _mm_set1_epi8((char)0x80));
     _mm_mask_storeu_epi8(y, mask, bytes);
 }
@@ -174,7 +171,8 @@ INLINE void depthwise_strip(const nrw_depthwise_i8 *d, int64_t x, int64_t c, con
                             const int kw, const int apart, const int outs) {
     const int groups = (kh + 3) / 4;
     const int8_t *w = d->w + c / 16 * groups * kw * 64;
-    const __mmask16 mask = d->channels - c >= 16 ? 0xffff : (__mmask16)((1u << (d->channels - c)) - 1);
+    const __mmask16 mask =
+        d->channels - c >= 16 ? 0xffff : (__mmask16)((1u << (d->channels - c)) - 1);
     __m512i acc[8];
 #pragma GCC unroll 8
     for (int o = 0; o < outs; o++) acc[o] = _mm512_setzero_si512();

@@ -12,7 +12,7 @@
 typedef struct nrw_finish {
     __m512i add[2];
     __m512 mul[2], bias[2];
-    __m512i zero; /* int16 */
+    __m512i zero;   /* int16 */
     __mmask32 mask; /* columns that exist */
 } nrw_finish;
 
