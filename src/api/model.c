@@ -15,6 +15,7 @@ static bool looks_like_text(const unsigned char *bytes, size_t n) {
 }
 
 static nrw_status after_reading(nrw_model *m, nrw_error *err) {
+    nrw_model_names_are_given(m);
     NRW_TRY(nrw_onnx_fold_quantization(m, err));
     return nrw_run_pipeline(m, NRW_PIPELINE_IMPORT, NULL, err);
 }

@@ -115,6 +115,7 @@ static nrw_status clone_header(cloner *c) {
     to->model_version = m->model_version;
     to->ir_version = m->ir_version;
     to->n_names = m->n_names;
+    to->n_given_names = m->n_given_names;
     for (int i = 0; i < m->n_opsets; i++) {
         NRW_TRY(nrw_model_set_opset(to, m->opsets[i].domain, m->opsets[i].version, c->err));
     }

@@ -18,13 +18,32 @@ const char *nrw_model_made_up_name(nrw_model *m, const char *hint) {
     return nrw_arena_printf(&m->arena, "%s.%d", hint, m->n_names++);
 }
 
-void nrw_model_note_name(nrw_model *m, const char *name, size_t n) {
+/* The number of "hint.number" and the length of the hint; -1: the name is not of that form. */
+static int32_t number_of(const char *name, size_t n, size_t *hint) {
     enum { most = 100000000 }; /* no model counts so far */
     int32_t number = 0, unit = 1;
     for (; n > 0 && name[n - 1] >= '0' && name[n - 1] <= '9' && unit < most; unit *= 10) {
         number += (name[--n] - '0') * unit;
     }
-    if (unit > 1 && n > 0 && name[n - 1] == '.' && number >= m->n_names) m->n_names = number + 1;
+    if (unit == 1 || n == 0 || name[n - 1] != '.') return -1;
+    *hint = n - 1;
+    return number;
+}
+
+void nrw_model_note_name(nrw_model *m, const char *name, size_t n) {
+    size_t hint;
+    const int32_t number = number_of(name, n, &hint);
+    if (number >= m->n_names) m->n_names = number + 1;
+}
+
+void nrw_model_names_are_given(nrw_model *m) {
+    m->n_given_names = m->n_names;
+}
+
+size_t nrw_name_given(const nrw_model *m, const char *name) {
+    size_t n = strlen(name), hint = 0;
+    while (number_of(name, n, &hint) >= m->n_given_names && hint > 0) n = hint;
+    return n;
 }
 
 /* A copy of the name that the caller gives, or one made up from `hint`. */

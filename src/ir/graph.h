@@ -124,11 +124,12 @@ struct nrw_model {
     const nrw_context *context;
     nrw_arena arena;
     nrw_graph *graph;
-    int32_t n_values;   /* next value id */
-    int32_t n_names;    /* for made-up names: above the number of any "hint.number" in the model */
-    const char *source; /* path as given, or "<memory>"; for messages */
-    const char *format; /* "onnx", "tflite", "pt2", "text" */
-    nrw_opset *opsets;  /* imports of the file, foreign domains included */
+    int32_t n_values; /* next value id */
+    int32_t n_names;  /* for made-up names: above the number of any "hint.number" in the model */
+    int32_t n_given_names; /* numbers from here on are in names that Narrow made up */
+    const char *source;    /* path as given, or "<memory>"; for messages */
+    const char *format;    /* "onnx", "tflite", "pt2", "text" */
+    nrw_opset *opsets;     /* imports of the file, foreign domains included */
     int n_opsets;
     const char *producer_name, *producer_version, *doc, *domain;
     int64_t model_version, ir_version;
@@ -162,6 +163,10 @@ const char *nrw_model_symbol_name(const nrw_model *m, int64_t dim); /* NULL if d
 const char *nrw_model_made_up_name(nrw_model *m, const char *hint);
 /* No name made up from now on will be this one. Values and nodes that are made are noted. */
 void nrw_model_note_name(nrw_model *m, const char *name, size_t n);
+/* From now on, names that are made up can be told from those that came with the model. */
+void nrw_model_names_are_given(nrw_model *m);
+/* The length of the part of a name that came with the model: less than its own if it is made up. */
+size_t nrw_name_given(const nrw_model *m, const char *name);
 int64_t nrw_model_opset(const nrw_model *m, const char *domain); /* 0 if not imported */
 nrw_status nrw_model_set_opset(nrw_model *m, const char *domain, int64_t version,
                                nrw_error *err) NRW_MUST_CHECK;

@@ -51,6 +51,7 @@ nrw_model *nrw_model_create_beside(const nrw_context *c, const nrw_model *origin
     m->context = c;
     m->source = "<memory>";
     m->format = "";
+    m->n_given_names = INT32_MAX;
     m->producer_name = m->producer_version = m->doc = m->domain = "";
     nrw_arena_init(&m->arena, a);
     m->files = shared_new(a, original != NULL ? original->files : NULL);

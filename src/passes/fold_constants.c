@@ -130,6 +130,14 @@ static bool passes_on(const folding *f, const nrw_node *n) {
     return true;
 }
 
+/* What palette_constants makes of a constant; only the limit of growth bounds its size. */
+static bool is_palette(const nrw_node *n) {
+    if (!nrw_is(n, "Gather") || !nrw_is_const(n->inputs[0]) || n->inputs[1] == NULL) return false;
+    const nrw_node *cast = n->inputs[1]->producer;
+    return nrw_is(cast, "Cast") && nrw_is_const(cast->inputs[0]) &&
+           cast->inputs[0]->data->dtype == NRW_U8;
+}
+
 /* What becomes of a computable node whose users are settled. */
 static fate settle(folding *f, const entry *e) {
     if (passes_on(f, e->node)) {
@@ -138,7 +146,8 @@ static fate settle(folding *f, const entry *e) {
         return PASSES_ON;
     }
     if (nrw_is(e->node, "Constant")) return FOLDS;
-    if ((e->makes > e->from && e->makes > SMALL_BYTES) || e->makes > f->growth) return STAYS;
+    const bool grows = e->makes > e->from && e->makes > SMALL_BYTES && !is_palette(e->node);
+    if (grows || e->makes > f->growth) return STAYS;
     f->growth -= e->makes;
     return FOLDS;
 }
@@ -238,7 +247,12 @@ static nrw_status put_constant(nrw_value *v, const nrw_tensor *t, nrw_error *err
     NRW_TRY(nrw_tensor_copy(&g->model->arena, t, &copy, err));
     nrw_value *c = nrw_const_new(g, NULL, &copy);
     if (c == NULL) NRW_OOM(err);
-    return nrw_value_replace(v, c, err);
+    const char *made_up = c->name;
+    NRW_TRY(nrw_value_replace(v, c, err));
+    if (c->name != made_up) return NRW_OK; /* an output: it has the name already */
+    c->name = v->name;
+    v->name = made_up;
+    return NRW_OK;
 }
 
 /* Readers find constants in the place of the node's outputs. */

@@ -1,4 +1,4 @@
-/* Small questions that passes ask. */
+/* Small questions that passes ask, and small things that they make. */
 #ifndef NRW_PASSES_MATCH_H
 #define NRW_PASSES_MATCH_H
 
@@ -30,5 +30,9 @@ nrw_status nrw_each_graph(nrw_graph *g, nrw_graph_fn fn, void *user, nrw_error *
 /* A new float32 constant; the elements lie in the model's arena, to be filled in. */
 nrw_value *nrw_new_floats(nrw_graph *g, const char *like, int rank, const int64_t *dims,
                           float **elements);
+/* A node of ONNX's own domain with one output, put before `before` (NULL: at the end); inputs may
+ * be NULL. Returns the output; NULL: out of memory. */
+nrw_value *nrw_emit(nrw_graph *g, const char *type, int n_in, nrw_value *const *in,
+                    const nrw_type *out, nrw_node *before);
 
 #endif

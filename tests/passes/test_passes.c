@@ -25,6 +25,7 @@ static nrw_model *parse(const char *path, const char *text) {
     nrw_error err;
     if (nrw_model_parse(&context, text, strlen(text), nrw_op_find, &m, &err) != NRW_OK)
         fail_msg("%s: %s", path, err.message);
+    nrw_model_names_are_given(m);
     return m;
 }
 

@@ -214,7 +214,8 @@ static nrw_status put_node(nrw_onnx_exporter *x, const nrw_node *n) {
     for (int i = 0; i < n_out; i++) {
         nrw_pb_put_text(&x->w, NODE_OUTPUT, n->outputs[i] != NULL ? n->outputs[i]->name : "");
     }
-    nrw_pb_put_text(&x->w, NODE_NAME, n->name);
+    if (nrw_name_given(x->model, n->name) == strlen(n->name))
+        nrw_pb_put_text(&x->w, NODE_NAME, n->name);
     nrw_pb_put_text(&x->w, NODE_OP_TYPE, n->type);
     for (int i = 0; i < n->n_attrs; i++) NRW_TRY(put_attr(x, &n->attrs[i]));
     if (n->domain[0] != 0) nrw_pb_put_text(&x->w, NODE_DOMAIN, n->domain);
@@ -242,7 +243,6 @@ static nrw_status name_outputs(nrw_onnx_exporter *x, const nrw_graph *g, const c
         nrw_pb_mark mark = nrw_pb_begin(&x->w, GRAPH_NODE);
         nrw_pb_put_text(&x->w, NODE_INPUT, v->name);
         nrw_pb_put_text(&x->w, NODE_OUTPUT, names[i]);
-        nrw_pb_put_text(&x->w, NODE_NAME, names[i]);
         nrw_pb_put_text(&x->w, NODE_OP_TYPE, "Identity");
         nrw_pb_end(&x->w, mark);
     }

@@ -23,28 +23,50 @@ static nrw_dtype quantized_type(const nrw_node *n) {
     return code == 0 ? NRW_U8 : nrw_dtype_from_onnx((int)code);
 }
 
+/* The scales of a Q or DQ node; those of a bias may be the product of two. False where they are not
+ * constant. */
+static bool read_scale(const nrw_value *s, nrw_tensor *t) {
+    int64_t one, count;
+    if (nrw_const_floats(s, &count) != NULL) {
+        *t = *s->data;
+        return true;
+    }
+    const nrw_node *mul = s != NULL ? s->producer : NULL;
+    if (!nrw_is(mul, "Mul")) return false;
+    const float *x = nrw_const_floats(mul->inputs[0], &one);
+    const float *w = nrw_const_floats(mul->inputs[1], &count);
+    if (x == NULL || w == NULL || mul->inputs[0]->data->rank != 0) return false;
+    *t = *mul->inputs[1]->data;
+    float *product =
+        nrw_arena_calloc(&mul->graph->model->arena, (size_t)count + 1, sizeof *product);
+    for (int64_t i = 0; product != NULL && i < count; i++) product[i] = x[0] * w[i];
+    t->data = product;
+    return product != NULL;
+}
+
 /* The parameters of a Q or DQ node whose integers have this type; NULL where they are not
  * constant, or of a kind that annotations do not know. real: the type of the real side. */
 static nrw_quant *read_params(const nrw_node *n, nrw_dtype type, const nrw_type *real) {
     nrw_arena *arena = &n->graph->model->arena;
-    int64_t count;
-    const nrw_value *s = nrw_input(n, 1), *z = nrw_input(n, 2);
-    const float *scale = nrw_const_floats(s, &count);
-    if (scale == NULL || count < 1 || !is_storage(type)) return NULL;
-    if (z != NULL && (!nrw_is_const(z) || z->quant != NULL || z->data->dtype != type ||
-                      nrw_tensor_count(z->data) != count))
+    const nrw_value *z = nrw_input(n, 2);
+    nrw_tensor s;
+    if (!is_storage(type) || !read_scale(nrw_input(n, 1), &s)) return NULL;
+    const int64_t count = nrw_tensor_count(&s);
+    const float *scale = s.data;
+    if (count < 1 || (z != NULL && (!nrw_is_const(z) || z->quant != NULL ||
+                                    z->data->dtype != type || nrw_tensor_count(z->data) != count)))
         return NULL;
     int64_t axis = nrw_attr_int(n, "axis", 1), block = nrw_attr_int(n, "block_size", 0);
-    const bool whole = s->data->rank == 0 || (s->data->rank == 1 && count == 1 && block == 0);
+    const bool whole = s.rank == 0 || (s.rank == 1 && count == 1 && block == 0);
     if (whole) {
         axis = -1;
         block = 0;
     } else {
         if (real->rank == NRW_RANK_UNKNOWN ? axis < 0 : !nrw_normalize_axis(&axis, real->rank))
             return NULL;
-        if (block == 0 && s->data->rank != 1) return NULL;
-        if (block > 0 && (s->data->rank != real->rank || real->dims[axis] < 0 ||
-                          s->data->dims[axis] * block != real->dims[axis]))
+        if (block == 0 && s.rank != 1) return NULL;
+        if (block > 0 && (s.rank != real->rank || real->dims[axis] < 0 ||
+                          s.dims[axis] * block != real->dims[axis]))
             return NULL;
     }
     nrw_quant *q = nrw_arena_calloc(arena, 1, sizeof *q);

@@ -79,18 +79,17 @@ static nrw_status lower_layer(nrw_node *n, const measured *m, nrw_error *err) {
     const char *name = wq->name;
     wq->name = w->name;
     w->name = name;
-    nrw_value *acc = nrw_onnx_emit(g, nrw_is(n, "Conv") ? "ConvInteger" : "MatMulInteger", 3,
-                                   (nrw_value *[]){m->q, wq, m->zero}, &sums, n);
+    nrw_value *acc = nrw_emit(g, nrw_is(n, "Conv") ? "ConvInteger" : "MatMulInteger", 3,
+                              (nrw_value *[]){m->q, wq, m->zero}, &sums, n);
     if (acc == NULL) NRW_OOM(err);
     NRW_TRY(copy_window(n, acc->producer, err));
-    nrw_value *f = nrw_onnx_emit(g, "Cast", 1, &acc, &real, n);
+    nrw_value *f = nrw_emit(g, "Cast", 1, &acc, &real, n);
     if (f == NULL) NRW_OOM(err);
     NRW_TRY(nrw_node_set_int(f->producer, "to", nrw_dtype_get(NRW_F32)->onnx, err));
-    nrw_value *s = nrw_onnx_emit(g, "Mul", 2, (nrw_value *[]){m->scale, ws}, &scale_type, n);
+    nrw_value *s = nrw_emit(g, "Mul", 2, (nrw_value *[]){m->scale, ws}, &scale_type, n);
     nrw_value *b = bias_of(n);
-    nrw_value *out = s == NULL ? NULL : nrw_onnx_emit(g, "Mul", 2, (nrw_value *[]){f, s}, &real, n);
-    if (out != NULL && b != NULL)
-        out = nrw_onnx_emit(g, "Add", 2, (nrw_value *[]){out, b}, &real, n);
+    nrw_value *out = s == NULL ? NULL : nrw_emit(g, "Mul", 2, (nrw_value *[]){f, s}, &real, n);
+    if (out != NULL && b != NULL) out = nrw_emit(g, "Add", 2, (nrw_value *[]){out, b}, &real, n);
     if (out == NULL) NRW_OOM(err);
     nrw_node *last = out->producer;
     acc->producer->name = n->name;
@@ -122,9 +121,8 @@ static nrw_status lower_measured(nrw_node *n, nrw_error *err) {
             NRW_TRY(lower_layer(u.node, &m, err));
             continue;
         }
-        nrw_value *real =
-            nrw_onnx_emit(u.node != NULL ? u.node->graph : u.graph, "DequantizeLinear", 3,
-                          (nrw_value *[]){m.q, m.scale, m.zero}, &v->type, u.node);
+        nrw_value *real = nrw_emit(u.node != NULL ? u.node->graph : u.graph, "DequantizeLinear", 3,
+                                   (nrw_value *[]){m.q, m.scale, m.zero}, &v->type, u.node);
         if (real == NULL) NRW_OOM(err);
         NRW_TRY(u.node != NULL ? nrw_node_set_input(u.node, u.index, real, err)
                                : nrw_graph_set_output(u.graph, u.index, real, err));

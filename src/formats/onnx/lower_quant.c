@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "formats/onnx/quantized.h"
+#include "ops/eval.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
@@ -27,8 +28,8 @@ static nrw_value *dequantized(const lowered *l, const nrw_type *type, nrw_node *
                               nrw_error *err) {
     nrw_type real = *type;
     real.dtype = NRW_F32;
-    nrw_value *v = nrw_onnx_emit(g, "DequantizeLinear", l->zero != NULL ? 3 : 2,
-                                 (nrw_value *[]){l->q, l->scale, l->zero}, &real, user);
+    nrw_value *v = nrw_emit(g, "DequantizeLinear", l->zero != NULL ? 3 : 2,
+                            (nrw_value *[]){l->q, l->scale, l->zero}, &real, user);
     if (v == NULL || set_axis(v->producer, l->axis, l->block, err) != NRW_OK) return NULL;
     return v;
 }
@@ -65,8 +66,7 @@ static nrw_status lower_value(nrw_value *v, nrw_error *err) {
     NRW_TRY(nrw_onnx_params(g, q, &v->type, &l.scale, &l.zero, err));
     const bool requantize = producer != NULL && strcmp(producer->type, "Requantize") == 0;
     nrw_value *from = requantize ? producer->inputs[0] : v;
-    l.q = nrw_onnx_emit(g, "QuantizeLinear", 3, (nrw_value *[]){from, l.scale, l.zero}, &type,
-                        after(v));
+    l.q = nrw_emit(g, "QuantizeLinear", 3, (nrw_value *[]){from, l.scale, l.zero}, &type, after(v));
     if (l.q == NULL) NRW_OOM(err);
     NRW_TRY(set_axis(l.q->producer, q->axis, q->block, err));
     v->quant = NULL;
@@ -102,7 +102,36 @@ static bool picks_rows(const nrw_value *v, const nrw_use *u) {
            u->node->outputs[0] != NULL && u->node->outputs[0]->quant == NULL;
 }
 
-static nrw_status lower_constant(nrw_value *v, nrw_error *err) {
+/* The scale that the DequantizeLinear in front of input i of n has. */
+static nrw_value *scale_of_input(const nrw_node *n, int i) {
+    const nrw_value *v = nrw_input(n, i);
+    return v != NULL && nrw_is(v->producer, "DequantizeLinear") ? v->producer->inputs[1] : NULL;
+}
+
+/* A bias has the product of two scales that the file holds already. Written as such, scales of
+ * channels are stored once; runtimes compute it at load. NULL: it is not that, or too short to pay.
+ */
+static nrw_value *product_of_scales(const nrw_quant *q, const nrw_use *u, const nrw_type *type) {
+    enum { least = 16 };
+    if (u->node == NULL || u->index != 2 || q->dtype != NRW_I32 || q->count < least) return NULL;
+    nrw_value *x = scale_of_input(u->node, 0), *w = scale_of_input(u->node, 1);
+    int64_t nx, nw;
+    const float *sx = nrw_const_floats(x, &nx), *sw = nrw_const_floats(w, &nw);
+    if (sx == NULL || sw == NULL || nx != 1 || nw != q->count || x->data->rank != 0) return NULL;
+    for (int64_t i = 0; i < nw; i++) {
+        if (sx[0] * sw[i] != q->scale[i]) return NULL;
+    }
+    return nrw_emit(u->node->graph, "Mul", 2, (nrw_value *[]){x, w}, type, u->node);
+}
+
+static nrw_status lower_bias(lowered *l, nrw_value *v, nrw_use use, nrw_error *err) {
+    lowered own = *l;
+    nrw_value *product = product_of_scales(v->quant, &use, &l->scale->type);
+    if (product != NULL) own.scale = product;
+    return redirect_use(&own, v, use, err);
+}
+
+static nrw_status lower_constant(nrw_value *v, bool products, nrw_error *err) {
     const nrw_quant *q = v->quant;
     nrw_graph *g = v->graph;
     lowered l = {.axis = q->axis, .block = q->block};
@@ -119,6 +148,8 @@ static nrw_status lower_constant(nrw_value *v, nrw_error *err) {
         const nrw_use use = v->uses[left];
         if (use.node != NULL && picks_rows(v, &use))
             NRW_TRY(lower_table(&l, use.node, err));
+        else if (products)
+            NRW_TRY(lower_bias(&l, v, use, err));
         else
             NRW_TRY(redirect_use(&l, v, use, err));
     }
@@ -169,8 +200,16 @@ static nrw_status keep_bias_apart(nrw_node *n, nrw_error *err) {
     return nrw_node_set_input(u->node, 1 - u->index, cube, err);
 }
 
+typedef struct lowering {
+    bool qoperator;
+    bool any; /* annotations were found */
+} lowering;
+
 static nrw_status lower_graph(nrw_graph *g, void *user, nrw_error *err) {
-    const bool qoperator = *(const bool *)user;
+    lowering *l = user;
+    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
+        l->any = l->any || nrw_eval_is_annotated(n);
+    }
     NRW_TRY(nrw_onnx_lower_dynamic(g, err));
     NRW_TRY(drop_widening(g, err));
     for (nrw_node *n = g->first; n != NULL; n = n->next) NRW_TRY(keep_bias_apart(n, err));
@@ -180,7 +219,7 @@ static nrw_status lower_graph(nrw_graph *g, void *user, nrw_error *err) {
         for (int i = 0; i < n->n_inputs; i++) {
             nrw_value *v = n->inputs[i];
             if (v != NULL && v->data != NULL && v->quant != NULL)
-                NRW_TRY_CTX(err, lower_constant(v, err), "value '%s'", v->name);
+                NRW_TRY_CTX(err, lower_constant(v, !l->qoperator, err), "value '%s'", v->name);
         }
         const int n_out = n->n_outputs;
         nrw_value *const *out = n->outputs; /* outlives the node: all is in the arena */
@@ -189,11 +228,12 @@ static nrw_status lower_graph(nrw_graph *g, void *user, nrw_error *err) {
                 NRW_TRY_CTX(err, lower_value(out[i], err), "value '%s'", out[i]->name);
         }
     }
-    return qoperator ? nrw_onnx_to_qoperators(g, err) : NRW_OK;
+    return l->qoperator ? nrw_onnx_to_qoperators(g, err) : NRW_OK;
 }
 
 nrw_status nrw_onnx_lower_quantization(nrw_model *m, bool qoperator, nrw_error *err) {
-    NRW_TRY(nrw_each_graph(m->graph, lower_graph, &qoperator, err));
+    lowering l = {.qoperator = qoperator};
+    NRW_TRY(nrw_each_graph(m->graph, lower_graph, &l, err));
     NRW_TRY(nrw_graph_sort(m->graph, err));
-    return nrw_run_pass(m, &nrw_pass_merge_constants, NULL, err); /* equal scales, mostly */
+    return l.any ? nrw_run_pipeline(m, NRW_PIPELINE_SHRINK, NULL, err) : NRW_OK;
 }

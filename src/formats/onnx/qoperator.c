@@ -41,8 +41,8 @@ static nrw_value *widen(nrw_node *user, nrw_value *q, nrw_value *scale, nrw_valu
                         int64_t axis) {
     nrw_type type = q->type;
     type.dtype = NRW_F32;
-    nrw_value *v = nrw_onnx_emit(user->graph, "DequantizeLinear", 3,
-                                 (nrw_value *[]){q, scale, zero}, &type, user);
+    nrw_value *v =
+        nrw_emit(user->graph, "DequantizeLinear", 3, (nrw_value *[]){q, scale, zero}, &type, user);
     if (v != NULL && scale->data != NULL && nrw_tensor_count(scale->data) > 1 &&
         nrw_node_set_int(v->producer, "axis", axis, NULL) != NRW_OK)
         return NULL;

@@ -4,21 +4,6 @@
 #include "formats/onnx/quantized.h"
 #include "ops/op.h"
 
-nrw_value *nrw_onnx_emit(nrw_graph *g, const char *type, int n_in, nrw_value *const *in,
-                         const nrw_type *out, nrw_node *before) {
-    /* Short names: large graphs get thousands of these. */
-    const char *name = nrw_model_made_up_name(g->model, "n");
-    if (name == NULL) return NULL;
-    nrw_node *n = nrw_node_new(g, nrw_op_find(type, ""), type, "", name, n_in, 1, before);
-    nrw_value *v = nrw_value_new(g, NULL, out);
-    if (n == NULL || v == NULL) return NULL;
-    for (int i = 0; i < n_in; i++) {
-        if (in[i] != NULL && nrw_node_set_input(n, i, in[i], NULL) != NRW_OK) return NULL;
-    }
-    nrw_node_set_output(n, 0, v);
-    return v;
-}
-
 nrw_status nrw_onnx_params(nrw_graph *g, const nrw_quant *q, const nrw_type *of, nrw_value **scale,
                            nrw_value **zero_point, nrw_error *err) {
     nrw_arena *arena = &g->model->arena;

@@ -18,9 +18,6 @@ nrw_status nrw_onnx_fold_quantization(nrw_model *m, nrw_error *err) NRW_MUST_CHE
 
 /* Between the parts of both directions (quant_nodes.c). */
 
-/* A node of ONNX's own domain with one output; inputs may be NULL. NULL: out of memory. */
-nrw_value *nrw_onnx_emit(nrw_graph *g, const char *type, int n_in, nrw_value *const *in,
-                         const nrw_type *out, nrw_node *before);
 /* Scale and zero point as constants: scalars per tensor, else of the shape that axis and block
  * give to a tensor of this type. */
 nrw_status nrw_onnx_params(nrw_graph *g, const nrw_quant *q, const nrw_type *of, nrw_value **scale,
