@@ -19,29 +19,40 @@ def images(path):
     return ((x[None].astype(np.float32) / 255 - mean) / std for x in np.load(path, mmap_mode="r"))
 
 
-def ort_top1(model, shared):
-    labels = np.load(os.path.join(shared, "data", "imagenet_dev300_labels.npy"))
+@pytest.fixture(scope="module")
+def pictures(shared, tmp_path_factory):
+    """The labelled 300 as they are, shifted, and both of these mirrored: one of 1,200 is 0.08 points, so
+    that 0.3 can be told. Paths of the pictures and of their labels."""
+    x, y = (np.load(os.path.join(shared, "data", f"imagenet_dev300{what}.npy")) for what in ("", "_labels"))
+    shifted = np.roll(x, 6, axis=2)
+    folder = tmp_path_factory.mktemp("pictures")
+    np.save(folder / "x.npy", np.concatenate([x, x[..., ::-1], shifted, shifted[..., ::-1]]))
+    np.save(folder / "y.npy", np.tile(y, 4))
+    return folder / "x.npy", folder / "y.npy"
+
+
+def top1(classify, pictures):
+    got = [classify(x).argmax() for x in images(pictures[0])]
+    return float((np.array(got) == np.load(pictures[1])).mean())
+
+
+def ort_top1(model, pictures):
     session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    got = [session.run(None, {name: x})[0].argmax()
-           for x in images(os.path.join(shared, "data", "imagenet_dev300.npy"))]
-    return float((np.array(got) == labels).mean())
+    return top1(lambda x: session.run(None, {name: x})[0], pictures)
 
 
-def openvino_top1(model, shared):
+def openvino_top1(model, pictures):
     import openvino
 
-    labels = np.load(os.path.join(shared, "data", "imagenet_dev300_labels.npy"))
     compiled = openvino.Core().compile_model(str(model), "CPU")
-    got = [compiled([x])[0].argmax() for x in images(os.path.join(shared, "data", "imagenet_dev300.npy"))]
-    return float((np.array(got) == labels).mean())
+    return top1(lambda x: compiled([x])[0], pictures)
 
 
-def narrow_top1(model, shared):
-    data = os.path.join(shared, "data", "imagenet_dev300")
-    said = support.answer("eval", model, "--data", data + ".npy", "--labels", data + "_labels.npy",
+def narrow_top1(model, pictures):
+    said = support.answer("eval", model, "--data", pictures[0], "--labels", pictures[1],
                           "--preprocess", support.IMAGENET, "--metric", "top1")
-    assert said["n"] == 300
+    assert said["n"] == len(np.load(pictures[1]))
     return said["value"]
 
 
@@ -86,9 +97,10 @@ def test_onnxruntime_runs_no_float_convolution(ours, tmp_path):
     assert seen["QLinearConv"] == 49, seen
 
 
-def test_agrees_with_onnxruntime(ours, shared):
-    """0.3 points; one of the 300 pictures is 0.33."""
-    assert abs(ort_top1(ours[0], shared) - narrow_top1(ours[0], shared)) <= 0.0034
+def test_agrees_with_onnxruntime(ours, pictures):
+    theirs, mine = ort_top1(ours[0], pictures), narrow_top1(ours[0], pictures)
+    print(f"top-1 {mine:.4f}, in ONNX Runtime {theirs:.4f}")
+    assert abs(theirs - mine) <= 0.003
 
 
 def has_vnni():
@@ -98,13 +110,15 @@ def has_vnni():
 
 
 @pytest.mark.skipif(not has_vnni(), reason="OpenVINO saturates int8 products on processors without VNNI")
-def test_agrees_with_openvino(ours, shared):
-    assert abs(openvino_top1(ours[0], shared) - narrow_top1(ours[0], shared)) <= 0.0034
+def test_agrees_with_openvino(ours, pictures):
+    theirs, mine = openvino_top1(ours[0], pictures), narrow_top1(ours[0], pictures)
+    print(f"top-1 {mine:.4f}, in OpenVINO {theirs:.4f}")
+    assert abs(theirs - mine) <= 0.003
 
 
-def test_loses_no_more_than_onnxruntimes_quantizer(floating, ours, theirs, shared):
-    start = ort_top1(floating, shared)
-    mine, other = start - ort_top1(ours[0], shared), start - ort_top1(theirs[0], shared)
+def test_loses_no_more_than_onnxruntimes_quantizer(floating, ours, theirs, pictures):
+    start = ort_top1(floating, pictures)
+    mine, other = start - ort_top1(ours[0], pictures), start - ort_top1(theirs[0], pictures)
     print(f"float {start:.4f}; loss {mine:.4f}, ONNX Runtime's quantizer {other:.4f}")
     assert mine <= other
 
