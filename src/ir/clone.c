@@ -63,6 +63,7 @@ static nrw_status clone_node(cloner *c, nrw_graph *g, const nrw_node *from) {
     nrw_node *n = nrw_node_new(g, from->op, from->type, from->domain, from->name, from->n_inputs,
                                from->n_outputs, NULL);
     if (n == NULL) NRW_OOM(c->err);
+    n->nameless = from->nameless;
     for (int i = 0; i < from->n_inputs; i++) {
         nrw_value *v;
         NRW_TRY(clone_value(c, g, from->graph, from->inputs[i], &v));

@@ -168,7 +168,8 @@ nrw_node *nrw_node_new(nrw_graph *g, const struct nrw_op *op, const char *type, 
     n->graph = g;
     n->type = nrw_arena_strdup(arena, type);
     n->domain = nrw_arena_strdup(arena, domain);
-    n->name = name_of(g->model, name != NULL && name[0] != 0 ? name : NULL, type);
+    n->nameless = name == NULL || name[0] == 0;
+    n->name = name_of(g->model, n->nameless ? NULL : name, type);
     n->inputs = nrw_arena_calloc(arena, (size_t)n_in + 1, sizeof *n->inputs);
     n->outputs = nrw_arena_calloc(arena, (size_t)n_out + 1, sizeof *n->outputs);
     if (!n->type || !n->domain || !n->name || !n->inputs || !n->outputs) return NULL;
@@ -222,9 +223,7 @@ const nrw_use *nrw_value_only_use(const nrw_value *v) {
 nrw_status nrw_value_replace(nrw_value *old, nrw_value *v, nrw_error *err) {
     if (old == v) return NRW_OK;
     if (nrw_value_is_graph_output(old) && !v->is_input && !nrw_value_is_graph_output(v)) {
-        const char *name = v->name;
-        v->name = old->name;
-        old->name = name;
+        nrw_value_swap_names(v, old);
     }
     while (old->n_uses > 0) {
         nrw_use use = old->uses[old->n_uses - 1];

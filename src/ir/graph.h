@@ -89,7 +89,8 @@ struct nrw_node {
         *op;            /* NULL: an operator Narrow does not know; kept, written back, cannot run */
     const char *type;   /* operator name: "Conv" */
     const char *domain; /* "" for ONNX's own */
-    const char *name;   /* never NULL; unique in the model (made up if the file had none) */
+    const char *name;   /* never NULL; unique in the model */
+    bool nameless;      /* the name is made up, for messages only */
     nrw_graph *graph;
     nrw_value **inputs; /* [n_inputs]; NULL where an optional input is left out */
     int n_inputs;
@@ -188,6 +189,12 @@ nrw_status nrw_graph_add_output(nrw_graph *g, nrw_value *v, nrw_error *err) NRW_
 nrw_node *nrw_node_new(nrw_graph *g, const struct nrw_op *op, const char *type, const char *domain,
                        const char *name, int n_in, int n_out, nrw_node *before);
 
+/* n is the same to the user as `other` was, which is about to go. */
+static inline void nrw_node_take_name(nrw_node *n, const nrw_node *other) {
+    n->name = other->name;
+    n->nameless = other->nameless;
+}
+
 /* Changing. Use lists are kept.
  * ------------------------------------------------------------------------ */
 
@@ -201,6 +208,11 @@ nrw_status nrw_graph_set_output(nrw_graph *g, int i, nrw_value *v, nrw_error *er
  * interface: when old is a graph output and v is neither input nor output, v takes over old's name.
  */
 nrw_status nrw_value_replace(nrw_value *old, nrw_value *v, nrw_error *err) NRW_MUST_CHECK;
+static inline void nrw_value_swap_names(nrw_value *a, nrw_value *b) {
+    const char *name = a->name;
+    a->name = b->name;
+    b->name = name;
+}
 void nrw_node_remove(nrw_node *n); /* unlinks the node, its uses and its outputs' producer */
 void nrw_node_move(nrw_node *n, nrw_node *before); /* within its graph; NULL: to the end */
 /* Reorders every graph's nodes so that producers come first. A cycle: NRW_ERR_SHAPE naming a node

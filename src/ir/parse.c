@@ -459,6 +459,7 @@ static nrw_status parse_node(parser *p, scope *s) {
     if (nrw_lex_peek(&p->lex, "\"")) {
         NRW_TRY(nrw_lex_string(&p->lex, &p->model->arena, &name));
         n->name = name.data;
+        n->nameless = false;
         nrw_model_note_name(p->model, name.data, name.size);
     }
     for (int i = 0; i < n_out; i++) {

@@ -130,14 +130,6 @@ static bool passes_on(const folding *f, const nrw_node *n) {
     return true;
 }
 
-/* What palette_constants makes of a constant; only the limit of growth bounds its size. */
-static bool is_palette(const nrw_node *n) {
-    if (!nrw_is(n, "Gather") || !nrw_is_const(n->inputs[0]) || n->inputs[1] == NULL) return false;
-    const nrw_node *cast = n->inputs[1]->producer;
-    return nrw_is(cast, "Cast") && nrw_is_const(cast->inputs[0]) &&
-           cast->inputs[0]->data->dtype == NRW_U8;
-}
-
 /* What becomes of a computable node whose users are settled. */
 static fate settle(folding *f, const entry *e) {
     if (passes_on(f, e->node)) {
@@ -146,8 +138,7 @@ static fate settle(folding *f, const entry *e) {
         return PASSES_ON;
     }
     if (nrw_is(e->node, "Constant")) return FOLDS;
-    const bool grows = e->makes > e->from && e->makes > SMALL_BYTES && !is_palette(e->node);
-    if (grows || e->makes > f->growth) return STAYS;
+    if ((e->makes > e->from && e->makes > SMALL_BYTES) || e->makes > f->growth) return STAYS;
     f->growth -= e->makes;
     return FOLDS;
 }

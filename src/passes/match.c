@@ -82,12 +82,10 @@ nrw_value *nrw_new_floats(nrw_graph *g, const char *like, int rank, const int64_
 
 nrw_value *nrw_emit(nrw_graph *g, const char *type, int n_in, nrw_value *const *in,
                     const nrw_type *out, nrw_node *before) {
-    /* Short names: large graphs get thousands of these. */
-    const char *name = nrw_model_made_up_name(g->model, "n");
-    if (name == NULL) return NULL;
-    nrw_node *n = nrw_node_new(g, nrw_op_find(type, ""), type, "", name, n_in, 1, before);
     nrw_value *v = nrw_value_new(g, NULL, out);
-    if (n == NULL || v == NULL) return NULL;
+    nrw_node *n =
+        v == NULL ? NULL : nrw_node_new(g, nrw_op_find(type, ""), type, "", NULL, n_in, 1, before);
+    if (n == NULL) return NULL;
     for (int i = 0; i < n_in; i++) {
         if (in[i] != NULL && nrw_node_set_input(n, i, in[i], NULL) != NRW_OK) return NULL;
     }

@@ -40,9 +40,7 @@ static nrw_value *hoisted(nrw_value *v, nrw_error *err) {
     nrw_value *out = nrw_const_new(main_graph(v->graph), NULL, v->data);
     if (out == NULL) return NULL;
     out->quant = v->quant;
-    const char *name = out->name;
-    out->name = v->name;
-    v->name = name;
+    nrw_value_swap_names(out, v);
     return nrw_value_replace(v, out, err) == NRW_OK ? out : NULL;
 }
 

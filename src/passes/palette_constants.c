@@ -1,7 +1,7 @@
 /* Large float constants that repeat a few values, or a few rows, become bytes that pick from a
  * table: masks, prior boxes, position biases. Gather(table, Cast(bytes)) gives the same bits, and
  * runtimes compute it once, at load. Only constants that arithmetic reads: other operands may have
- * to be constants as they are. For writing; fold_constants brings them back. */
+ * to be constants as they are. unpack_palettes brings them back after reading. */
 #include <string.h>
 
 #include "passes/match.h"
@@ -9,6 +9,7 @@
 
 #define MOST_ROWS    256  /* what a byte can tell apart */
 #define LEAST_SAVING 1024 /* bytes; two nodes and two names take some 200 */
+#define MOST_TIMES   8    /* smaller: so that a file cannot claim to hold any amount */
 
 typedef struct palette {
     size_t row_bytes;
@@ -67,10 +68,11 @@ static nrw_status choose(const nrw_tensor *t, palette *best, int *inner, nrw_are
     palette p = {.row_bytes = nrw_dtype_size(t->dtype), .n_rows = nrw_tensor_count(t)};
     *inner = -1;
     for (int i = 0; i < t->rank; i++) {
-        bool fits;
+        bool fits = false;
         p.n_different = 0;
         NRW_TRY(collect_rows(&p, t->data, scratch, &fits, err));
-        if (fits && stored_bytes(&p) < least) {
+        if (fits && stored_bytes(&p) < least &&
+            nrw_tensor_bytes(t) <= MOST_TIMES * stored_bytes(&p)) {
             least = stored_bytes(&p);
             *best = p;
             *inner = i;
@@ -109,9 +111,7 @@ static nrw_status replace(nrw_value *v, const palette *p, int inner, nrw_error *
     NRW_TRY(nrw_node_set_int(cast->producer, "to", nrw_dtype_get(NRW_I32)->onnx, err));
     nrw_value *rows = nrw_emit(g, "Gather", 2, (nrw_value *[]){table, cast}, &v->type, start);
     if (rows == NULL) NRW_OOM(err);
-    const char *name = rows->name;
-    rows->name = v->name;
-    v->name = name;
+    nrw_value_swap_names(v, rows);
     return nrw_value_replace(v, rows, err);
 }
 
@@ -144,3 +144,70 @@ static nrw_status run(nrw_model *m, nrw_arena *scratch, bool *changed, nrw_error
 }
 
 const nrw_pass nrw_pass_palette_constants = {"palette_constants", run};
+
+/* The Gather of a palette, or NULL. */
+static const nrw_tensor *bytes_of(const nrw_node *n) {
+    if (!nrw_is(n, "Gather") || nrw_attr_int(n, "axis", 0) != 0 || n->inputs[1] == NULL)
+        return NULL;
+    const nrw_value *table = n->inputs[0];
+    const nrw_node *cast = n->inputs[1]->producer;
+    if (!nrw_is_const(table) || table->quant != NULL || table->data->rank < 1 ||
+        (table->data->dtype != NRW_F32 && table->data->dtype != NRW_F64))
+        return NULL;
+    if (!nrw_is(cast, "Cast") || !nrw_is_const(cast->inputs[0]) || cast->inputs[0]->quant != NULL)
+        return NULL;
+    const int64_t to = nrw_attr_int(cast, "to", 0);
+    const bool wide = to == nrw_dtype_get(NRW_I32)->onnx || to == nrw_dtype_get(NRW_I64)->onnx;
+    const nrw_tensor *bytes = cast->inputs[0]->data;
+    return wide && bytes->dtype == NRW_U8 ? bytes : NULL;
+}
+
+/* Leaves out->data NULL where the palette is none that this pass makes. */
+static nrw_status unpack(const nrw_tensor *table, const nrw_tensor *bytes, nrw_arena *arena,
+                         nrw_tensor *out, nrw_error *err) {
+    const int inner = table->rank - 1;
+    const int64_t n = nrw_tensor_count(bytes), rows = table->dims[0];
+    size_t row = nrw_dtype_size(table->dtype), size;
+    int64_t dims[NRW_MAX_RANK];
+    *out = (nrw_tensor){0};
+    if (bytes->rank + inner > NRW_MAX_RANK || n == 0 || rows == 0) return NRW_OK;
+    memcpy(dims, bytes->dims, (size_t)bytes->rank * sizeof *dims);
+    memcpy(dims + bytes->rank, table->dims + 1, (size_t)inner * sizeof *dims);
+    for (int i = 0; i < inner; i++) row *= (size_t)table->dims[1 + i];
+    if (!nrw_mul_size((size_t)n, row, &size) ||
+        size / MOST_TIMES > (size_t)n + nrw_tensor_bytes(table))
+        return NRW_OK;
+    const uint8_t *pick = bytes->data;
+    for (int64_t i = 0; i < n; i++) {
+        if (pick[i] >= rows) return NRW_OK;
+    }
+    NRW_TRY(nrw_tensor_new(arena, table->dtype, bytes->rank + inner, dims, out, err));
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)out->data + (size_t)i * row, (char *)table->data + pick[i] * row, row);
+    return NRW_OK;
+}
+
+static nrw_status unpack_graph(nrw_graph *g, void *user, nrw_error *err) {
+    bool *changed = user;
+    for (nrw_node *n = g->first, *next; n != NULL; n = next) {
+        next = n->next;
+        const nrw_tensor *bytes = bytes_of(n);
+        nrw_tensor t = {0};
+        if (bytes != NULL) NRW_TRY(unpack(n->inputs[0]->data, bytes, &g->model->arena, &t, err));
+        if (t.data == NULL) continue;
+        nrw_value *y = n->outputs[0], *v = nrw_const_new(g, NULL, &t);
+        if (v == NULL) NRW_OOM(err);
+        if (!nrw_value_is_graph_output(y)) nrw_value_swap_names(y, v);
+        NRW_TRY(nrw_value_replace(y, v, err));
+        nrw_node_remove(n);
+        *changed = true;
+    }
+    return NRW_OK;
+}
+
+static nrw_status run_unpack(nrw_model *m, nrw_arena *scratch, bool *changed, nrw_error *err) {
+    (void)scratch;
+    return nrw_each_graph(m->graph, unpack_graph, changed, err);
+}
+
+const nrw_pass nrw_pass_unpack_palettes = {"unpack_palettes", run_unpack};

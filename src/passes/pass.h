@@ -18,7 +18,9 @@ typedef enum nrw_pipeline {
     NRW_PIPELINE_RUN,      /* on a session's private copy: everything that makes it faster */
     NRW_PIPELINE_QUANTIZE, /* before annotations are chosen: the form that quantizes well */
     NRW_PIPELINE_EXPORT,   /* before writing */
-    NRW_PIPELINE_SHRINK    /* the last before a quantized file: what makes it smaller */
+    NRW_PIPELINE_SHRINK,   /* the last before a quantized file: what makes it smaller */
+    NRW_PIPELINE_UNSHRINK  /* the first after reading: undoes it where annotations could not be read
+                            */
 } nrw_pipeline;
 
 /* What to do after each pass; all may be left out. */
@@ -39,6 +41,7 @@ extern const nrw_pass nrw_pass_infer_shapes;
 extern const nrw_pass nrw_pass_fold_constants;
 extern const nrw_pass nrw_pass_merge_constants;
 extern const nrw_pass nrw_pass_palette_constants;
+extern const nrw_pass nrw_pass_unpack_palettes;
 extern const nrw_pass nrw_pass_short_names;
 extern const nrw_pass nrw_pass_drop_defaults;
 extern const nrw_pass nrw_pass_dead_code;

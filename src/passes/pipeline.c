@@ -45,10 +45,16 @@ static const nrw_pass *const shrink_passes[] = {
     &nrw_pass_palette_constants, &nrw_pass_drop_defaults, &nrw_pass_short_names, NULL,
 };
 
+static const nrw_pass *const unshrink_passes[] = {
+    &nrw_pass_unpack_palettes,
+    &nrw_pass_dead_code,
+    NULL,
+};
+
 static const nrw_pass *const *const pipelines[] = {
     [NRW_PIPELINE_IMPORT] = import_passes,     [NRW_PIPELINE_RUN] = run_passes,
     [NRW_PIPELINE_QUANTIZE] = quantize_passes, [NRW_PIPELINE_EXPORT] = export_passes,
-    [NRW_PIPELINE_SHRINK] = shrink_passes,
+    [NRW_PIPELINE_SHRINK] = shrink_passes,     [NRW_PIPELINE_UNSHRINK] = unshrink_passes,
 };
 
 nrw_status nrw_run_pass(nrw_model *m, const nrw_pass *pass, const nrw_pass_watch *watch,

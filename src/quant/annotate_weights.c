@@ -24,9 +24,7 @@ nrw_status nrw_put_quantized(nrw_node *n, int i, nrw_quant *q, nrw_error *err) {
     nrw_value *v = nrw_const_new(g, NULL, &t);
     if (v == NULL) NRW_OOM(err);
     if (nrw_value_only_use(old) != NULL) { /* nothing else needs the name */
-        const char *name = v->name;
-        v->name = old->name;
-        old->name = name;
+        nrw_value_swap_names(v, old);
     }
     return nrw_node_set_input(n, i, v, err);
 }

@@ -169,9 +169,7 @@ static nrw_status restore(halving *h, nrw_value **values, nrw_error *err) {
             if (cast_node(y->graph, half, y, ONNX_F32, half->producer->next, err) == NULL)
                 NRW_OOM(err);
         } else {
-            const char *name = half->name;
-            half->name = y->name;
-            y->name = name;
+            nrw_value_swap_names(half, y);
         }
     }
     return NRW_OK;

@@ -214,8 +214,7 @@ static nrw_status put_node(nrw_onnx_exporter *x, const nrw_node *n) {
     for (int i = 0; i < n_out; i++) {
         nrw_pb_put_text(&x->w, NODE_OUTPUT, n->outputs[i] != NULL ? n->outputs[i]->name : "");
     }
-    if (nrw_name_given(x->model, n->name) == strlen(n->name))
-        nrw_pb_put_text(&x->w, NODE_NAME, n->name);
+    if (!n->nameless) nrw_pb_put_text(&x->w, NODE_NAME, n->name);
     nrw_pb_put_text(&x->w, NODE_OP_TYPE, n->type);
     for (int i = 0; i < n->n_attrs; i++) NRW_TRY(put_attr(x, &n->attrs[i]));
     if (n->domain[0] != 0) nrw_pb_put_text(&x->w, NODE_DOMAIN, n->domain);

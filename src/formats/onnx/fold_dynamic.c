@@ -108,7 +108,7 @@ static nrw_status rebuild(const product *p, nrw_value *x, nrw_error *err) {
         NRW_TRY(nrw_node_set_input(n, 2, b, err));
     }
     nrw_value *y = last->outputs[0];
-    n->name = p->sums->name;
+    nrw_node_take_name(n, p->sums);
     nrw_node_remove(last);
     if (bias) nrw_node_remove(p->scaled);
     nrw_node_remove(p->scale);
@@ -117,9 +117,7 @@ static nrw_status rebuild(const product *p, nrw_value *x, nrw_error *err) {
     nrw_node_set_output(n, 0, y);
     y->type.dtype = NRW_F32;
     if (p->w->n_uses == 0) {
-        const char *name = w->name;
-        w->name = p->w->name;
-        p->w->name = name;
+        nrw_value_swap_names(w, p->w);
     }
     return NRW_OK;
 }

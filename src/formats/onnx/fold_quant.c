@@ -4,6 +4,7 @@
 #include "formats/onnx/quantized.h"
 #include "ops/op.h"
 #include "passes/match.h"
+#include "passes/pass.h"
 
 static bool is_storage(nrw_dtype t) {
     return t == NRW_U8 || t == NRW_I8 || t == NRW_U16 || t == NRW_I16 || t == NRW_I4 ||
@@ -105,9 +106,7 @@ static nrw_value *annotated(folding *f, nrw_value *c, const nrw_quant *q) {
 /* Once nothing reads the plain integers, the annotated ones go by their name. */
 static void inherit_name(nrw_value *plain, nrw_value *twin) {
     if (plain->n_uses > 0) return;
-    const char *name = plain->name;
-    plain->name = twin->name;
-    twin->name = name;
+    nrw_value_swap_names(plain, twin);
 }
 
 static nrw_status fold_constant(folding *f, nrw_node *n, nrw_error *err) {
@@ -248,6 +247,8 @@ static nrw_status fold_graph(nrw_graph *g, void *user, nrw_error *err) {
 }
 
 nrw_status nrw_onnx_fold_quantization(nrw_model *m, nrw_error *err) {
+    /* Scales and biases may have been stored as palettes. */
+    NRW_TRY(nrw_run_pipeline(m, NRW_PIPELINE_UNSHRINK, NULL, err));
     folding f;
     nrw_arena_init(&f.scratch, m->arena.allocator);
     nrw_map_init(&f.constants, &f.scratch);

@@ -426,6 +426,17 @@ static nrw_status forget_claims(nrw_graph *g, void *user, nrw_error *err) {
     return NRW_OK;
 }
 
+/* Nodes without a name get one when all that the file gives are known. */
+static nrw_status name_nodes(nrw_graph *g, void *user, nrw_error *err) {
+    (void)user;
+    for (nrw_node *n = g->first; n != NULL; n = n->next) {
+        if (!n->nameless) continue;
+        n->name = nrw_model_made_up_name(g->model, n->type);
+        if (n->name == NULL) NRW_OOM(err);
+    }
+    return NRW_OK;
+}
+
 static nrw_status read_model(nrw_onnx_importer *im, nrw_pb r) {
     nrw_pb graph;
     bool has_graph = false;
@@ -435,6 +446,7 @@ static nrw_status read_model(nrw_onnx_importer *im, nrw_pb r) {
     NRW_TRY(nrw_onnx_read_graph(im, graph, im->model->graph, NULL));
     NRW_TRY(nrw_graph_sort(im->model->graph, im->err));
     NRW_TRY(nrw_onnx_upgrade(im->model, &im->versions, im->err));
+    NRW_TRY(nrw_each_graph(im->model->graph, name_nodes, NULL, im->err));
     return nrw_each_graph(im->model->graph, forget_claims, NULL, im->err);
 }
 

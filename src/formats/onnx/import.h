@@ -62,6 +62,7 @@ typedef struct nrw_onnx_importer {
     nrw_onnx_versions versions;
     nrw_map taken;      /* names of values anywhere in the model */
     nrw_map node_names; /* likewise of nodes */
+    int n_nameless;     /* nodes without a name so far */
     nrw_map functions;  /* domain, name, overload -> nrw_onnx_function * */
     int made_up;        /* counts names that were changed */
     int depth;          /* of graphs and functions within each other */

@@ -460,6 +460,7 @@ static nrw_status make_node(nrw_onnx_importer *im, nrw_onnx_scope *s, const nrw_
     nrw_node *n = nrw_node_new(s->names->graph, nrw_op_find(type, domain), type, domain, name,
                                (int)raw->n_inputs, (int)raw->n_outputs, NULL);
     if (n == NULL) NRW_OOM(im->err);
+    n->nameless = raw->name.size == 0;
     NRW_TRY(link_inputs(im, s, raw, n));
     for (size_t i = 0; i < raw->n_outputs; i++) {
         nrw_string out = raw->outputs[i];
@@ -471,7 +472,8 @@ static nrw_status make_node(nrw_onnx_importer *im, nrw_onnx_scope *s, const nrw_
     return read_attrs(im, s, raw->message, n);
 }
 
-/* The node's own name, or one made from its operator; prefixed in functions; unique. */
+/* The node's own name, prefixed in functions, unique; or one made from its operator for messages
+ * while names are still being read. */
 static nrw_status name_node(nrw_onnx_importer *im, const nrw_onnx_scope *s,
                             const nrw_onnx_raw_node *raw, const char **out) {
     enum { longest_type = 64 };
@@ -480,8 +482,10 @@ static nrw_status name_node(nrw_onnx_importer *im, const nrw_onnx_scope *s,
         NRW_TRY(nrw_onnx_text(&im->scratch, raw->name, "a node's name", &base, im->err));
     } else {
         size_t size = raw->type.size < longest_type ? raw->type.size : longest_type;
-        base = nrw_arena_printf(&im->scratch, "%.*s_%zu", (int)size, raw->type.data,
-                                im->node_names.used);
+        *out =
+            nrw_arena_printf(&im->scratch, "%.*s_%d", (int)size, raw->type.data, ++im->n_nameless);
+        if (*out == NULL) NRW_OOM(im->err);
+        return NRW_OK;
     }
     if (base != NULL && s->prefix != NULL) {
         base = nrw_arena_printf(&im->scratch, "%s/%s", s->prefix, base);

@@ -76,9 +76,7 @@ static nrw_status lower_layer(nrw_node *n, const measured *m, nrw_error *err) {
     nrw_value *ws = channel_constant(g, n, w->name, w->quant->scale, w->quant->count);
     const nrw_type scale_type = nrw_type_unknown();
     if (wq == NULL || ws == NULL) NRW_OOM(err);
-    const char *name = wq->name;
-    wq->name = w->name;
-    w->name = name;
+    nrw_value_swap_names(wq, w);
     nrw_value *acc = nrw_emit(g, nrw_is(n, "Conv") ? "ConvInteger" : "MatMulInteger", 3,
                               (nrw_value *[]){m->q, wq, m->zero}, &sums, n);
     if (acc == NULL) NRW_OOM(err);
@@ -92,7 +90,7 @@ static nrw_status lower_layer(nrw_node *n, const measured *m, nrw_error *err) {
     if (out != NULL && b != NULL) out = nrw_emit(g, "Add", 2, (nrw_value *[]){out, b}, &real, n);
     if (out == NULL) NRW_OOM(err);
     nrw_node *last = out->producer;
-    acc->producer->name = n->name;
+    nrw_node_take_name(acc->producer, n);
     nrw_node_remove(n);
     nrw_node_set_output(last, 0, NULL);
     nrw_node_set_output(last, 0, y);

@@ -40,9 +40,7 @@ static nrw_status redirect_use(const lowered *l, nrw_value *v, nrw_use use, nrw_
     if (real == NULL) NRW_OOM(err);
     if (use.node != NULL) return nrw_node_set_input(use.node, use.index, real, err);
     /* The output's name is an interface. */
-    const char *name = v->name;
-    v->name = real->name;
-    real->name = name;
+    nrw_value_swap_names(v, real);
     return nrw_graph_set_output(use.graph, use.index, real, err);
 }
 
@@ -108,26 +106,34 @@ static nrw_value *scale_of_input(const nrw_node *n, int i) {
     return v != NULL && nrw_is(v->producer, "DequantizeLinear") ? v->producer->inputs[1] : NULL;
 }
 
-/* A bias has the product of two scales that the file holds already. Written as such, scales of
- * channels are stored once; runtimes compute it at load. NULL: it is not that, or too short to pay.
- */
-static nrw_value *product_of_scales(const nrw_quant *q, const nrw_use *u, const nrw_type *type) {
-    enum { least = 16 };
-    if (u->node == NULL || u->index != 2 || q->dtype != NRW_I32 || q->count < least) return NULL;
-    nrw_value *x = scale_of_input(u->node, 0), *w = scale_of_input(u->node, 1);
-    int64_t nx, nw;
-    const float *sx = nrw_const_floats(x, &nx), *sw = nrw_const_floats(w, &nw);
-    if (sx == NULL || sw == NULL || nx != 1 || nw != q->count || x->data->rank != 0) return NULL;
-    for (int64_t i = 0; i < nw; i++) {
-        if (sx[0] * sw[i] != q->scale[i]) return NULL;
+static bool is_product(const nrw_tensor *x, const nrw_tensor *w, const nrw_tensor *of) {
+    if (x->rank != 0 || w->rank != 1 || !nrw_dims_equal(w->rank, w->dims, of->rank, of->dims))
+        return false;
+    const float *a = x->data, *b = w->data, *c = of->data;
+    for (int64_t i = 0; i < w->dims[0]; i++) {
+        if (a[0] * b[i] != c[i]) return false;
     }
-    return nrw_emit(u->node->graph, "Mul", 2, (nrw_value *[]){x, w}, type, u->node);
+    return true;
 }
 
-static nrw_status lower_bias(lowered *l, nrw_value *v, nrw_use use, nrw_error *err) {
+/* A bias has the product of two scales that the file holds already. Written as such, scales of
+ * channels are stored once; runtimes compute it at load. */
+static nrw_status lower_bias(const lowered *l, nrw_value *v, nrw_use use, nrw_error *err) {
+    enum { least = 16 }; /* fewer do not pay for a node */
     lowered own = *l;
-    nrw_value *product = product_of_scales(v->quant, &use, &l->scale->type);
-    if (product != NULL) own.scale = product;
+    nrw_value *x = NULL, *w = NULL;
+    int64_t n;
+    if (use.node != NULL && use.index == 2 && v->quant->dtype == NRW_I32 &&
+        v->quant->count >= least) {
+        x = scale_of_input(use.node, 0);
+        w = scale_of_input(use.node, 1);
+    }
+    if (nrw_const_floats(x, &n) != NULL && nrw_const_floats(w, &n) != NULL &&
+        is_product(x->data, w->data, l->scale->data)) {
+        own.scale =
+            nrw_emit(use.node->graph, "Mul", 2, (nrw_value *[]){x, w}, &l->scale->type, use.node);
+        if (own.scale == NULL) NRW_OOM(err);
+    }
     return redirect_use(&own, v, use, err);
 }
 
@@ -139,9 +145,8 @@ static nrw_status lower_constant(nrw_value *v, bool products, nrw_error *err) {
     plain.quant = NULL;
     l.q = nrw_const_new(g, NULL, &plain);
     if (l.q == NULL) NRW_OOM(err);
-    const char *name = l.q->name; /* nothing will use v any more: its name goes to the integers */
-    l.q->name = v->name;
-    v->name = name;
+    /* Nothing will use v any more. */
+    nrw_value_swap_names(l.q, v);
     NRW_TRY(nrw_onnx_params(g, q, &v->type, &l.scale, &l.zero, err));
     if (q->dtype == NRW_I32) l.zero = NULL; /* 0 by nrw_quant_bias */
     for (size_t left = v->n_uses; left-- > 0;) {
@@ -193,9 +198,7 @@ static nrw_status keep_bias_apart(nrw_node *n, nrw_error *err) {
     nrw_value *cube = nrw_const_new(n->graph, NULL, &t);
     if (cube == NULL) NRW_OOM(err);
     if (nrw_value_only_use(b) != NULL) {
-        const char *name = cube->name;
-        cube->name = b->name;
-        b->name = name;
+        nrw_value_swap_names(cube, b);
     }
     return nrw_node_set_input(u->node, 1 - u->index, cube, err);
 }

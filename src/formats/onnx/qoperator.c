@@ -49,13 +49,6 @@ static nrw_value *widen(nrw_node *user, nrw_value *q, nrw_value *scale, nrw_valu
     return v;
 }
 
-/* Of an integer value and its real twin the one that stays in the graph keeps the plain name. */
-static void swap_names(nrw_value *a, nrw_value *b) {
-    const char *name = a->name;
-    a->name = b->name;
-    b->name = name;
-}
-
 /* Puts a QuantizeLinear between n's output and what it was. */
 static nrw_status narrow_output(nrw_node *n, nrw_value *scale, nrw_value *zero, nrw_error *err) {
     nrw_value *y = n->outputs[0];
@@ -65,7 +58,7 @@ static nrw_status narrow_output(nrw_node *n, nrw_value *scale, nrw_value *zero, 
     nrw_node *q = nrw_node_new(n->graph, nrw_op_find("QuantizeLinear", ""), "QuantizeLinear", "",
                                NULL, 3, 1, n->next);
     if (real == NULL || q == NULL) NRW_OOM(err);
-    if (!nrw_value_is_graph_output(y)) swap_names(y, real);
+    if (!nrw_value_is_graph_output(y)) nrw_value_swap_names(y, real);
     nrw_node_set_output(n, 0, NULL);
     nrw_node_set_output(n, 0, real);
     NRW_TRY(nrw_node_set_input(q, 0, real, err));
@@ -117,9 +110,8 @@ static nrw_status open_up(nrw_node *n, const qoperator *o, nrw_error *err) {
             NRW_TRY(nrw_node_set_attr(real, &n->attrs[i], err));
     }
     nrw_value *y = n->outputs[0];
-    const char *name = n->name;
+    nrw_node_take_name(real, n);
     nrw_node_remove(n);
-    real->name = name;
     nrw_node_set_output(real, 0, y);
     if (ys == NULL) { /* QGemm without output parameters: float */
         y->type.dtype = NRW_F32;
@@ -190,14 +182,13 @@ static nrw_status close_up(nrw_node *n, nrw_error *err) {
     if (b != NULL) NRW_TRY(nrw_node_set_input(to, 8, b->inputs[0], err));
     for (int i = 0; i < n->n_attrs; i++) NRW_TRY(nrw_node_set_attr(to, &n->attrs[i], err));
     nrw_value *y = q->outputs[0];
-    const char *name = n->name;
-    if (!nrw_value_is_graph_output(y)) swap_names(y, n->outputs[0]);
+    nrw_node_take_name(to, n);
+    if (!nrw_value_is_graph_output(y)) nrw_value_swap_names(y, n->outputs[0]);
     nrw_node_remove(q);
     nrw_node_remove(n);
     nrw_node_remove(x);
     nrw_node_remove(w);
     if (b != NULL) nrw_node_remove(b);
-    to->name = name;
     nrw_node_set_output(to, 0, y);
     return NRW_OK;
 }
