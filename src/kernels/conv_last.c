@@ -153,12 +153,12 @@ static void pad_line(const running *r, int64_t i) {
 static nrw_status find_offsets(running *r, nrw_arena *arena, nrw_error *err) {
     const nrw_rows_shape *s = &r->p->shape;
     const nrw_conv *c = r->c;
-    const bool lines = lines_are_segments(c);
+    const bool whole = lines_are_segments(c);
     int64_t *offset = nrw_arena_calloc(arena, (size_t)(s->segments * s->steps) + 1, sizeof *offset);
     if (offset == NULL) NRW_OOM(err);
     r->offset = offset;
     for (int g = 0; g < s->segments; g++) {
-        const int64_t i = lines ? g : g / c->kernel[2], j = lines ? 0 : g % c->kernel[2];
+        const int64_t i = whole ? g : g / c->kernel[2], j = whole ? 0 : g % c->kernel[2];
         const int64_t pixel = i * c->dilation[1] * r->width + j * c->dilation[2];
         for (int k = 0; k < s->steps; k++)
             *offset++ = pixel * c->in_channels + (int64_t)k * s->depth;

@@ -110,6 +110,7 @@ typedef struct nrw_rows_epilogue {
     const float *bias; /* f32 only */
     int32_t zero;
     bool adds_bias;
+    bool in_range; /* u8: no sum times its mul lies outside of int32 */
 } nrw_rows_epilogue;
 
 /* Rows of activations times panels of weights (rows_i8.h): c[i][c] from the sum over the steps s of

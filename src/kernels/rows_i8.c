@@ -69,8 +69,10 @@ nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena
     float *mul = nrw_arena_calloc(arena, filled, sizeof *mul);
     float *bias = nrw_arena_calloc(arena, filled, sizeof *bias);
     if (add == NULL || mul == NULL || bias == NULL) NRW_OOM(err);
+    bool in_range = true;
     for (int64_t c = 0; c < n; c++) {
         const int64_t at = c / PANEL * PANEL + dealt((int)(c % PANEL));
+        in_range = in_range && !(e->mul != NULL && e->mul[c] >= 1);
         add[at] = e->add[c];
         mul[at] = e->mul != NULL ? e->mul[c] : 0;
         bias[at] = e->bias != NULL ? e->bias[c] : 0;
@@ -78,6 +80,7 @@ nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena
     *out =
         (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .bias = bias, .zero = e->zero};
     out->adds_bias = e->bias != NULL;
+    out->in_range = in_range;
     return NRW_OK;
 }
 

@@ -31,67 +31,169 @@ static void configure(int top, int bottom, int depth) {
     _tile_loadconfig(&t);
 }
 
-/* Sums of a block of rows and one panel, as [rows][32]. */
-NRW_INLINE void multiply(const nrw_rows_i8 *r, const uint8_t *a, const int8_t *b, const bool two,
-                         int32_t *acc) {
-    const int64_t half = (int64_t)r->depth * TILE, below = TILE * r->a_stride;
-    _tile_zero(0);
-    _tile_zero(1);
-    if (two) {
+/* Some steps of a block of rows times one panel. Products go on by themselves once issued, so the
+ * block before is finished meanwhile, and its lower sums are stored behind the first products of
+ * this one: stored at once, they would make these wait. */
+typedef struct task {
+    const uint8_t *a;
+    const int8_t *b;
+    int32_t *acc; /* [rows][32]: sums of earlier steps come from here, and the result goes there */
+    int from, to; /* steps */
+    const int8_t *next, *next_end; /* weights to be fetched to the second-level cache meanwhile */
+} task;
+
+typedef struct sweep {
+    const nrw_rows_i8 *r;
+    nrw_finish before; /* what is to be finished */
+    int32_t *lower;    /* where tiles 2 and 3 still have to go; NULL: nowhere */
+} sweep;
+
+NRW_INLINE void store_lower(sweep *w) {
+    if (w->lower == NULL) return;
+    _tile_stored(2, w->lower, 128);
+    _tile_stored(3, w->lower + TILE, 128);
+    w->lower = NULL;
+}
+
+NRW_INLINE void fetch(const int8_t **from, const int8_t *end, int lines) {
+    for (int i = 0; i < lines && *from < end; i++, *from += 64) _mm_prefetch(*from, _MM_HINT_T1);
+}
+
+/* once: rows are read once for each panel, and need not drive the weights out of the cache. */
+NRW_INLINE void load_rows(const int tile, const uint8_t *a, int64_t stride, const bool once) {
+    if (tile == 4 && once) _tile_stream_loadd(4, a, stride);
+    if (tile == 4 && !once) _tile_loadd(4, a, stride);
+    if (tile == 5 && once) _tile_stream_loadd(5, a, stride);
+    if (tile == 5 && !once) _tile_loadd(5, a, stride);
+}
+
+NRW_INLINE void start(const int first, const int32_t *sums, bool fresh) {
+    if (first == 0 && fresh) {
+        _tile_zero(0);
+        _tile_zero(1);
+    } else if (first == 0) {
+        _tile_loadd(0, sums, 128);
+        _tile_loadd(1, sums + TILE, 128);
+    } else if (fresh) {
         _tile_zero(2);
         _tile_zero(3);
+    } else {
+        _tile_loadd(2, sums, 128);
+        _tile_loadd(3, sums + TILE, 128);
     }
-    for (int s = 0; s < r->steps; s++, b += 2 * half) {
-        const uint8_t *from = a + r->offset[s];
+}
+
+NRW_INLINE void multiply(sweep *w, task *t, const bool two, const bool once,
+                         const nrw_finish_kind kind) {
+    const nrw_rows_i8 *r = w->r;
+    const int64_t half = (int64_t)r->depth * TILE, below = TILE * r->a_stride;
+    const int steps = t->to - t->from, some = BLOCK / steps / 2 * 2 + 2;
+    const int lines = (int)((t->next_end - t->next) / 64 / steps) + 1;
+    const int8_t *b = t->b + t->from * 2 * half;
+    start(0, t->acc, t->from == 0);
+    for (int s = t->from; s < t->to; s++, b += 2 * half) {
+        const uint8_t *from = t->a + r->offset[s];
         _tile_loadd(6, b, 64);
-        _tile_loadd(4, from, r->a_stride);
+        load_rows(4, from, r->a_stride, once);
         _tile_loadd(7, b + half, 64);
         _tile_dpbusd(0, 4, 6);
         _tile_dpbusd(1, 4, 7);
         if (two) {
-            _tile_loadd(5, from + below, r->a_stride);
+            if (s == t->from) {
+                store_lower(w);
+                start(2, t->acc + TILE * 32, t->from == 0);
+            }
+            load_rows(5, from + below, r->a_stride, once);
             _tile_dpbusd(2, 5, 6);
             _tile_dpbusd(3, 5, 7);
         }
+        fetch(&t->next, t->next_end, lines);
+        finish_some(&w->before, some, kind);
     }
-    _tile_stored(0, acc, 128);
-    _tile_stored(1, acc + TILE, 128);
-    if (two) {
-        _tile_stored(2, acc + TILE * 32, 128);
-        _tile_stored(3, acc + TILE * 32 + TILE, 128);
-    }
+    _tile_stored(0, t->acc, 128);
+    _tile_stored(1, t->acc + TILE, 128);
+    if (two) w->lower = t->acc + TILE * 32;
 }
 
-/* Block number i of rows, in the panel. The last block starts earlier, so that it is whole: some
- * rows are computed twice. */
-NRW_INLINE void run_block(const nrw_rows_i8 *r, int64_t i, int64_t panel, const nrw_finish *f,
-                          const bool two) {
-    _Alignas(64) int32_t acc[BLOCK * 32];
-    int64_t row = i * BLOCK;
-    if (row + BLOCK > r->rows) row = r->rows > BLOCK ? r->rows - BLOCK : 0;
+/* Steps go in chunks whose weights stay in the first-level cache while a group of blocks uses them.
+ * The last block of rows starts earlier, so that it is whole: some rows are computed twice. */
+enum { CHUNK_BYTES = 34 << 10, GROUP = 4 };
+
+NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t blocks, int32_t *acc,
+                          int *slot, const bool two, const bool once, const nrw_finish_kind kind) {
+    const nrw_rows_i8 *r = w->r;
     const int rows = r->rows < BLOCK ? (int)r->rows : BLOCK;
-    multiply(r, r->a + row * r->a_stride, r->b + panel * r->panel_bytes, two, acc);
-    finish_block(r, f, panel, row, acc, rows);
+    const int chunks = blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
+    for (int c = 0; c < chunks; c++) {
+        for (int64_t i = 0; i < blocks; i++) {
+            const int64_t at = (block + i) * BLOCK;
+            const int64_t row = at + rows <= r->rows ? at : r->rows - rows;
+            task t = {.a = r->a + row * r->a_stride,
+                      .b = r->b + panel * r->panel_bytes,
+                      .acc = acc + (*slot + i) % (GROUP + 1) * BLOCK * 32,
+                      .from = r->steps * c / chunks,
+                      .to = r->steps * (c + 1) / chunks};
+            if (panel + 1 < r->panels && (block == 0 || once)) {
+                const int64_t all = (r->rows + BLOCK - 1) / BLOCK, shares = once ? all * chunks : 1;
+                const int64_t share = once ? (block * chunks + c * blocks + i) : 0;
+                t.next = t.b + r->panel_bytes + r->panel_bytes * share / shares / 64 * 64;
+                t.next_end = t.b + r->panel_bytes + r->panel_bytes * (share + 1) / shares;
+            }
+            multiply(w, &t, two, once, kind);
+            if (c + 1 == chunks) w->before = finish_of(r, panel, row, t.acc, rows);
+        }
+    }
+    *slot = (*slot + (int)blocks) % (GROUP + 1);
+}
+
+/* Weights that stay in the second-level cache are swept for each block of rows; others are read
+ * once, and the rows swept for each panel. */
+NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
+                        const nrw_finish_kind kind) {
+    _Alignas(64) int32_t acc[(GROUP + 1) * BLOCK * 32];
+    sweep w = {.r = r};
+    int slot = 0;
+    const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK;
+    const int64_t group = once ? GROUP : 1, groups = (blocks + group - 1) / group;
+    const int64_t outer = once ? r->panels : groups, inner = once ? groups : r->panels;
+    for (int64_t i = 0; i < outer; i++) {
+        for (int64_t j = 0; j < inner; j++) {
+            const int64_t panel = once ? i : j, block = (once ? j : i) * group;
+            const int64_t n = blocks - block < group ? blocks - block : group;
+            run_group(&w, panel, block, n, acc, &slot, two, once, kind);
+        }
+    }
+    store_lower(&w);
+    finish_some(&w.before, BLOCK, kind);
+}
+
+NRW_INLINE void run_kind(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
+    const bool once = r->panels * r->panel_bytes > STAYS_BYTES;
+    if (r->rows <= TILE)
+        run_all(r, false, true, kind);
+    else if (once)
+        run_all(r, true, true, kind);
+    else
+        run_all(r, true, false, kind);
 }
 
 static void rows_i8(const nrw_rows_i8 *r) {
-    const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK;
     const int top = r->rows < TILE ? (int)r->rows : TILE;
     const int bottom = r->rows >= BLOCK ? TILE : r->rows > TILE ? (int)r->rows - TILE : 1;
-    /* Weights that stay in the second-level cache are swept for each block of rows; others are read
-     * once, and the rows swept for each panel. */
-    const bool stays = r->panels * r->panel_bytes <= STAYS_BYTES;
-    const int64_t outer = stays ? blocks : r->panels, inner = stays ? r->panels : blocks;
     configure(top, bottom, r->depth);
-    for (int64_t i = 0; i < outer; i++) {
-        for (int64_t j = 0; j < inner; j++) {
-            const int64_t panel = stays ? j : i, block = stays ? i : j;
-            const nrw_finish f = finish_of(&r->epilogue, panel, r->cols - panel * NRW_ROWS_PANEL);
-            if (r->rows > TILE)
-                run_block(r, block, panel, &f, true);
-            else
-                run_block(r, block, panel, &f, false);
-        }
+    switch (finish_kind_of(&r->epilogue)) {
+    case FINISH_PLAIN_U8:
+        run_kind(r, FINISH_PLAIN_U8);
+        break;
+    case FINISH_U8:
+        run_kind(r, FINISH_U8);
+        break;
+    case FINISH_F32:
+        run_kind(r, FINISH_F32);
+        break;
+    case FINISH_I32:
+        run_kind(r, FINISH_I32);
+        break;
     }
     _tile_release();
 }

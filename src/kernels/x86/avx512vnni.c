@@ -104,8 +104,8 @@ INLINE void rows_block(const nrw_rows_i8 *r, const uint8_t *a, const int8_t *b, 
         break;
 
 /* Block number i of rows; they differ by one row at most. */
-static void rows_at(const nrw_rows_i8 *r, int64_t i, int64_t blocks, int64_t panel,
-                    const nrw_finish *f) {
+INLINE void rows_at(const nrw_rows_i8 *r, int64_t i, int64_t blocks, int64_t panel,
+                    const nrw_finish_kind kind) {
     _Alignas(64) int32_t acc[BLOCK * 32];
     const int64_t row = r->rows * i / blocks, rows = r->rows * (i + 1) / blocks - row;
     const uint8_t *a = r->a + row * r->a_stride;
@@ -124,19 +124,35 @@ static void rows_at(const nrw_rows_i8 *r, int64_t i, int64_t blocks, int64_t pan
         ROWS_CASE(11)
         ROWS_CASE(12)
     }
-    finish_block(r, f, panel, row, acc, (int)rows);
+    nrw_finish f = finish_of(r, panel, row, acc, (int)rows);
+    finish_some(&f, BLOCK, kind);
 }
 
-void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r) {
+INLINE void rows_sweep(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
     const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK;
     const bool stays = r->panels * r->panel_bytes <= STAYS_BYTES;
     const int64_t outer = stays ? blocks : r->panels, inner = stays ? r->panels : blocks;
     for (int64_t i = 0; i < outer; i++) {
         for (int64_t j = 0; j < inner; j++) {
-            const int64_t panel = stays ? j : i;
-            const nrw_finish f = finish_of(&r->epilogue, panel, r->cols - panel * NRW_ROWS_PANEL);
-            rows_at(r, stays ? i : j, blocks, panel, &f);
+            rows_at(r, stays ? i : j, blocks, stays ? j : i, kind);
         }
+    }
+}
+
+void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r) {
+    switch (finish_kind_of(&r->epilogue)) {
+    case FINISH_PLAIN_U8:
+        rows_sweep(r, FINISH_PLAIN_U8);
+        break;
+    case FINISH_U8:
+        rows_sweep(r, FINISH_U8);
+        break;
+    case FINISH_F32:
+        rows_sweep(r, FINISH_F32);
+        break;
+    case FINISH_I32:
+        rows_sweep(r, FINISH_I32);
+        break;
     }
 }
 

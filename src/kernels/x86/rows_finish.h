@@ -9,42 +9,14 @@
 
 #define NRW_INLINE static inline __attribute__((always_inline))
 
-typedef struct nrw_finish {
-    __m512i add[2];
-    __m512 mul[2], bias[2];
-    __m512i zero;   /* int16 */
-    __mmask32 mask; /* columns that exist */
-} nrw_finish;
+/* Variants of an epilogue, known when loops are compiled. Plain bytes have a zero point of 0 and
+ * multipliers that leave any sum in the range of int32. */
+typedef enum nrw_finish_kind { FINISH_PLAIN_U8, FINISH_U8, FINISH_F32, FINISH_I32 } nrw_finish_kind;
 
-NRW_INLINE nrw_finish finish_of(const nrw_rows_epilogue *e, int64_t panel, int64_t cols) {
-    nrw_finish f;
-    for (int h = 0; h < 2; h++) {
-        f.add[h] = _mm512_loadu_si512(e->add + panel * NRW_ROWS_PANEL + 16 * h);
-        f.mul[h] = _mm512_loadu_ps(e->mul + panel * NRW_ROWS_PANEL + 16 * h);
-        f.bias[h] = _mm512_loadu_ps(e->bias + panel * NRW_ROWS_PANEL + 16 * h);
-    }
-    f.zero = _mm512_set1_epi16((short)e->zero);
-    f.mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1;
-    return f;
-}
-
-/* Clamping from above first keeps the conversion in range; from below it saturates as it should.
- * What the 16-bit steps saturate lies far outside a byte. */
-NRW_INLINE __m512i to_words(const nrw_finish *f, const int32_t *acc) {
-    const __m512 most = _mm512_set1_ps(32767.0f);
-    __m512i w[2];
-    for (int h = 0; h < 2; h++) {
-        const __m512i sum = _mm512_add_epi32(_mm512_loadu_si512(acc + 16 * h), f->add[h]);
-        const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), f->mul[h]);
-        w[h] = _mm512_cvtps_epi32(_mm512_min_ps(x, most));
-    }
-    return _mm512_adds_epi16(_mm512_packs_epi32(w[0], w[1]), f->zero);
-}
-
-/* Two rows of bytes. */
-NRW_INLINE __m512i to_bytes(const nrw_finish *f, const int32_t *row0, const int32_t *row1) {
-    const __m512i bytes = _mm512_packus_epi16(to_words(f, row0), to_words(f, row1));
-    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
+NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
+    if (e->out == NRW_OUT_F32) return FINISH_F32;
+    if (e->out == NRW_OUT_I32) return FINISH_I32;
+    return e->zero == 0 && e->in_range ? FINISH_PLAIN_U8 : FINISH_U8;
 }
 
 /* Where the next row goes: nowhere (false) when it is padding. Rows of a line come one after the
@@ -63,17 +35,88 @@ NRW_INLINE bool next_place(nrw_places *p, char **at) {
     return stored;
 }
 
-NRW_INLINE void finish_u8(const nrw_finish *f, const int32_t *acc, int rows, nrw_places *p) {
+/* A block of sums on its way to results. */
+typedef struct nrw_finish {
+    const int32_t *acc; /* [rows][32], aligned */
+    const nrw_rows_epilogue *e;
+    int64_t panel;
+    __mmask32 mask; /* columns that exist */
+    int rows, done;
+    nrw_places places;
+} nrw_finish;
+
+/* acc: of rows `row` and following, of panel `panel`. */
+NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row,
+                                const int32_t *acc, int rows) {
+    const int64_t size = r->epilogue.out == NRW_OUT_U8 ? 1 : 4;
+    const int64_t from = r->first + row, line = from / r->pitch, x = from % r->pitch;
+    const int64_t skipped = r->first < r->width ? r->first : r->width;
+    const int64_t stored = line * r->width + (x < r->width ? x : r->width) - skipped;
+    const int64_t cols = r->cols - panel * NRW_ROWS_PANEL;
+    return (nrw_finish){.acc = acc,
+                        .e = &r->epilogue,
+                        .panel = panel,
+                        .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1,
+                        .rows = rows,
+                        .places = {x, r->width, r->pitch,
+                                   (char *)r->c + (stored * r->ldc + panel * NRW_ROWS_PANEL) * size,
+                                   r->ldc * size}};
+}
+
+/* A panel's share of the epilogue. */
+typedef struct nrw_factors {
+    __m512i add[2];
+    __m512 mul[2], bias[2];
+    __m512i zero; /* int16 */
+} nrw_factors;
+
+NRW_INLINE nrw_factors factors_of(const nrw_finish *f, const nrw_finish_kind kind) {
+    nrw_factors k;
+    const int64_t at = f->panel * NRW_ROWS_PANEL;
+    for (int h = 0; h < 2; h++) {
+        k.add[h] = _mm512_loadu_si512(f->e->add + at + 16 * h);
+        k.mul[h] = _mm512_loadu_ps(f->e->mul + at + 16 * h);
+        if (kind == FINISH_F32) k.bias[h] = _mm512_loadu_ps(f->e->bias + at + 16 * h);
+    }
+    k.zero = _mm512_set1_epi16((short)f->e->zero);
+    return k;
+}
+
+/* Clamping from above first keeps the conversion in range; from below it saturates as it should.
+ * What the 16-bit steps saturate lies far outside a byte. */
+NRW_INLINE __m512i to_words(const nrw_factors *k, const int32_t *acc, const nrw_finish_kind kind) {
+    __m512i w[2];
+    for (int h = 0; h < 2; h++) {
+        const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), k->add[h]);
+        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), k->mul[h]);
+        if (kind == FINISH_U8) x = _mm512_min_ps(x, _mm512_set1_ps(32767.0f));
+        w[h] = _mm512_cvtps_epi32(x);
+    }
+    const __m512i words = _mm512_packs_epi32(w[0], w[1]);
+    return kind == FINISH_U8 ? _mm512_adds_epi16(words, k->zero) : words;
+}
+
+/* Two rows of bytes. */
+NRW_INLINE __m512i to_bytes(const nrw_factors *k, const int32_t *row0, const int32_t *row1,
+                            const nrw_finish_kind kind) {
+    const __m512i bytes = _mm512_packus_epi16(to_words(k, row0, kind), to_words(k, row1, kind));
+    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
+}
+
+NRW_INLINE void finish_u8(nrw_finish *f, int end, const nrw_finish_kind kind) {
+    const nrw_factors k = factors_of(f, kind);
+    const int32_t *acc = f->acc + 32 * f->done;
     char *at;
-    int i = 0;
-    for (; i + 2 <= rows; i += 2, acc += 64) {
-        const __m512i both = to_bytes(f, acc, acc + 32);
-        if (next_place(p, &at)) _mm256_mask_storeu_epi8(at, f->mask, _mm512_castsi512_si256(both));
-        if (next_place(p, &at))
+    int i = f->done;
+    for (; i + 2 <= end; i += 2, acc += 64) {
+        const __m512i both = to_bytes(&k, acc, acc + 32, kind);
+        if (next_place(&f->places, &at))
+            _mm256_mask_storeu_epi8(at, f->mask, _mm512_castsi512_si256(both));
+        if (next_place(&f->places, &at))
             _mm256_mask_storeu_epi8(at, f->mask, _mm512_extracti64x4_epi64(both, 1));
     }
-    if (i < rows && next_place(p, &at))
-        _mm256_mask_storeu_epi8(at, f->mask, _mm512_castsi512_si256(to_bytes(f, acc, acc)));
+    if (i < end && next_place(&f->places, &at))
+        _mm256_mask_storeu_epi8(at, f->mask, _mm512_castsi512_si256(to_bytes(&k, acc, acc, kind)));
 }
 
 /* The halves in order of columns: 0 … 15 and 16 … 31. */
@@ -84,18 +127,18 @@ NRW_INLINE void in_order(__m512i a, __m512i b, __m512i *low, __m512i *high) {
     *high = _mm512_permutex2var_epi32(a, _mm512_add_epi32(first, eight), b);
 }
 
-NRW_INLINE void finish_wide(const nrw_finish *f, const nrw_rows_epilogue *e, const int32_t *acc,
-                            int rows, nrw_places *p) {
-    for (int i = 0; i < rows; i++, acc += 32) {
+NRW_INLINE void finish_wide(nrw_finish *f, int end, const nrw_finish_kind kind) {
+    const nrw_factors k = factors_of(f, kind);
+    const int32_t *acc = f->acc + 32 * f->done;
+    for (int i = f->done; i < end; i++, acc += 32) {
         __m512i v[2], low, high;
         char *at;
-        if (!next_place(p, &at)) continue;
+        if (!next_place(&f->places, &at)) continue;
         for (int h = 0; h < 2; h++) {
-            v[h] = _mm512_add_epi32(_mm512_loadu_si512(acc + 16 * h), f->add[h]);
-            if (e->out != NRW_OUT_F32) continue;
-            __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), f->mul[h]);
-            if (e->adds_bias) x = _mm512_add_ps(x, f->bias[h]);
-            v[h] = _mm512_castps_si512(x);
+            v[h] = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), k.add[h]);
+            if (kind != FINISH_F32) continue;
+            const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), k.mul[h]);
+            v[h] = _mm512_castps_si512(f->e->adds_bias ? _mm512_add_ps(x, k.bias[h]) : x);
         }
         in_order(v[0], v[1], &low, &high);
         _mm512_mask_storeu_epi32(at, (__mmask16)f->mask, low);
@@ -103,20 +146,15 @@ NRW_INLINE void finish_wide(const nrw_finish *f, const nrw_rows_epilogue *e, con
     }
 }
 
-/* acc: [rows][32], of rows `row` and following, of panel `panel`. */
-NRW_INLINE void finish_block(const nrw_rows_i8 *r, const nrw_finish *f, int64_t panel, int64_t row,
-                             const int32_t *acc, int rows) {
-    const int64_t size = r->epilogue.out == NRW_OUT_U8 ? 1 : 4;
-    const int64_t from = r->first + row, line = from / r->pitch, x = from % r->pitch;
-    const int64_t skipped = r->first < r->width ? r->first : r->width;
-    const int64_t stored = line * r->width + (x < r->width ? x : r->width) - skipped;
-    nrw_places p = {x, r->width, r->pitch,
-                    (char *)r->c + (stored * r->ldc + panel * NRW_ROWS_PANEL) * size,
-                    r->ldc * size};
-    if (r->epilogue.out == NRW_OUT_U8)
-        finish_u8(f, acc, rows, &p);
+/* The next rows of a block; n is even. */
+NRW_INLINE void finish_some(nrw_finish *f, int n, const nrw_finish_kind kind) {
+    const int end = f->done + n < f->rows ? f->done + n : f->rows;
+    if (f->done == end) return;
+    if (kind == FINISH_PLAIN_U8 || kind == FINISH_U8)
+        finish_u8(f, end, kind);
     else
-        finish_wide(f, &r->epilogue, acc, rows, &p);
+        finish_wide(f, end, kind);
+    f->done = end;
 }
 
 #endif
