@@ -39,6 +39,7 @@ typedef struct task {
     const int8_t *b;
     int32_t *acc; /* [rows][32]: sums of earlier steps come from here, and the result goes there */
     int from, to; /* steps */
+    bool has_b;   /* tiles 6 and 7 hold the only step's weights already */
     const int8_t *next, *next_end; /* weights to be fetched to the second-level cache meanwhile */
 } task;
 
@@ -46,13 +47,18 @@ typedef struct sweep {
     const nrw_rows_i8 *r;
     nrw_finish before; /* what is to be finished */
     int32_t *lower;    /* where tiles 2 and 3 still have to go; NULL: nowhere */
+    int slot;          /* of the ring of sums */
+    int32_t *ring;     /* [SLOTS][BLOCK][32] */
 } sweep;
 
-NRW_INLINE void store_lower(sweep *w) {
-    if (w->lower == NULL) return;
-    _tile_stored(2, w->lower, 128);
-    _tile_stored(3, w->lower + TILE, 128);
-    w->lower = NULL;
+/* Steps go in chunks whose weights stay in the first-level cache while a group of blocks uses them.
+ */
+enum { CHUNK_BYTES = 34 << 10, GROUP_BYTES = 24 << 10, GROUP = 4, SLOTS = GROUP + 1 };
+
+NRW_INLINE void store_lower(int32_t *to) {
+    if (to == NULL) return;
+    _tile_stored(2, to, 128);
+    _tile_stored(3, to + TILE, 128);
 }
 
 NRW_INLINE void fetch(const int8_t **from, const int8_t *end, int lines) {
@@ -67,14 +73,18 @@ NRW_INLINE void load_rows(const int tile, const uint8_t *a, int64_t stride, cons
     if (tile == 5 && !once) _tile_loadd(5, a, stride);
 }
 
-NRW_INLINE void start(const int first, const int32_t *sums, bool fresh) {
-    if (first == 0 && fresh) {
+NRW_INLINE void start_upper(const int32_t *sums, bool fresh) {
+    if (fresh) {
         _tile_zero(0);
         _tile_zero(1);
-    } else if (first == 0) {
+    } else {
         _tile_loadd(0, sums, 128);
         _tile_loadd(1, sums + TILE, 128);
-    } else if (fresh) {
+    }
+}
+
+NRW_INLINE void start_lower(const int32_t *sums, bool fresh) {
+    if (fresh) {
         _tile_zero(2);
         _tile_zero(3);
     } else {
@@ -83,87 +93,91 @@ NRW_INLINE void start(const int first, const int32_t *sums, bool fresh) {
     }
 }
 
-NRW_INLINE void multiply(sweep *w, task *t, const bool two, const bool once,
+NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool once,
                          const nrw_finish_kind kind) {
     const nrw_rows_i8 *r = w->r;
     const int64_t half = (int64_t)r->depth * TILE, below = TILE * r->a_stride;
     const int steps = t->to - t->from, some = BLOCK / steps / 2 * 2 + 2;
     const int lines = (int)((t->next_end - t->next) / 64 / steps) + 1;
-    const int8_t *b = t->b + t->from * 2 * half;
-    start(0, t->acc, t->from == 0);
+    const int8_t *b = t->b + t->from * 2 * half, *next = t->next;
+    nrw_finish before = w->before;
+    start_upper(t->acc, t->from == 0);
     for (int s = t->from; s < t->to; s++, b += 2 * half) {
         const uint8_t *from = t->a + r->offset[s];
-        _tile_loadd(6, b, 64);
+        if (!t->has_b) _tile_loadd(6, b, 64);
         load_rows(4, from, r->a_stride, once);
-        _tile_loadd(7, b + half, 64);
+        if (!t->has_b) _tile_loadd(7, b + half, 64);
         _tile_dpbusd(0, 4, 6);
         _tile_dpbusd(1, 4, 7);
         if (two) {
             if (s == t->from) {
-                store_lower(w);
-                start(2, t->acc + TILE * 32, t->from == 0);
+                store_lower(w->lower);
+                start_lower(t->acc + TILE * 32, t->from == 0);
             }
             load_rows(5, from + below, r->a_stride, once);
             _tile_dpbusd(2, 5, 6);
             _tile_dpbusd(3, 5, 7);
         }
-        fetch(&t->next, t->next_end, lines);
-        finish_some(&w->before, some, kind);
+        if (next != NULL) fetch(&next, t->next_end, lines);
+        finish_some(&before, some, kind);
     }
     _tile_stored(0, t->acc, 128);
     _tile_stored(1, t->acc + TILE, 128);
-    if (two) w->lower = t->acc + TILE * 32;
+    w->lower = two ? t->acc + TILE * 32 : NULL;
+    w->before.rows = 0;
 }
 
-/* Steps go in chunks whose weights stay in the first-level cache while a group of blocks uses them.
- * The last block of rows starts earlier, so that it is whole: some rows are computed twice. */
-enum { CHUNK_BYTES = 34 << 10, GROUP = 4 };
+/* A share of the next panel's weights, to be fetched while this one is multiplied. */
+NRW_INLINE void fetch_share(task *t, const nrw_rows_i8 *r, int64_t share, int64_t shares) {
+    t->next = t->b + r->panel_bytes + r->panel_bytes * share / shares / 64 * 64;
+    t->next_end = t->b + r->panel_bytes + r->panel_bytes * (share + 1) / shares;
+}
 
-NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t blocks, int32_t *acc,
-                          int *slot, const bool two, const bool once, const nrw_finish_kind kind) {
+/* Blocks [block, block + n) times a panel. The last block of rows starts earlier, so that it is
+ * whole: some rows are computed twice. */
+NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t n, int chunks,
+                          const bool two, const bool once, const nrw_finish_kind kind) {
     const nrw_rows_i8 *r = w->r;
     const int rows = r->rows < BLOCK ? (int)r->rows : BLOCK;
-    const int chunks = blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
+    const int64_t all = (r->rows + BLOCK - 1) / BLOCK;
     for (int c = 0; c < chunks; c++) {
-        for (int64_t i = 0; i < blocks; i++) {
+        for (int64_t i = 0; i < n; i++) {
             const int64_t at = (block + i) * BLOCK;
             const int64_t row = at + rows <= r->rows ? at : r->rows - rows;
             task t = {.a = r->a + row * r->a_stride,
                       .b = r->b + panel * r->panel_bytes,
-                      .acc = acc + (*slot + i) % (GROUP + 1) * BLOCK * 32,
+                      .acc = w->ring + (w->slot + i) % SLOTS * BLOCK * 32,
                       .from = r->steps * c / chunks,
-                      .to = r->steps * (c + 1) / chunks};
-            if (panel + 1 < r->panels && (block == 0 || once)) {
-                const int64_t all = (r->rows + BLOCK - 1) / BLOCK, shares = once ? all * chunks : 1;
-                const int64_t share = once ? (block * chunks + c * blocks + i) : 0;
-                t.next = t.b + r->panel_bytes + r->panel_bytes * share / shares / 64 * 64;
-                t.next_end = t.b + r->panel_bytes + r->panel_bytes * (share + 1) / shares;
-            }
+                      .to = r->steps * (c + 1) / chunks,
+                      .has_b = r->steps == 1 && i > 0};
+            if (panel + 1 < r->panels && (once || block == 0))
+                fetch_share(&t, r, once ? (block * chunks + c * n + i) : i, once ? all * chunks : n);
             multiply(w, &t, two, once, kind);
-            if (c + 1 == chunks) w->before = finish_of(r, panel, row, t.acc, rows);
+            if (c + 1 == chunks) w->before = finish_of(r, panel, row, t.acc, rows, kind);
         }
     }
-    *slot = (*slot + (int)blocks) % (GROUP + 1);
+    w->slot = (w->slot + (int)n) % SLOTS;
 }
 
-/* Weights that stay in the second-level cache are swept for each block of rows; others are read
+/* Weights that stay in the second-level cache are swept for each group of blocks; others are read
  * once, and the rows swept for each panel. */
 NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
                         const nrw_finish_kind kind) {
-    _Alignas(64) int32_t acc[(GROUP + 1) * BLOCK * 32];
-    sweep w = {.r = r};
-    int slot = 0;
-    const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK;
-    const int64_t group = once ? GROUP : 1, groups = (blocks + group - 1) / group;
+    _Alignas(64) int32_t ring[SLOTS * BLOCK * 32];
+    sweep w = {.r = r, .ring = ring};
+    const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK, depth = (int64_t)r->steps * r->depth;
+    const int64_t fit = GROUP_BYTES / (BLOCK * depth) > 1 ? GROUP_BYTES / (BLOCK * depth) : 1;
+    const int64_t group = once ? GROUP : fit, groups = (blocks + group - 1) / group;
+    const int chunks = once && blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
     const int64_t outer = once ? r->panels : groups, inner = once ? groups : r->panels;
     for (int64_t i = 0; i < outer; i++) {
         for (int64_t j = 0; j < inner; j++) {
             const int64_t panel = once ? i : j, block = (once ? j : i) * group;
             const int64_t n = blocks - block < group ? blocks - block : group;
-            run_group(&w, panel, block, n, acc, &slot, two, once, kind);
+            run_group(&w, panel, block, n, chunks, two, once, kind);
         }
     }
-    store_lower(&w);
+    store_lower(w.lower);
     finish_some(&w.before, BLOCK, kind);
 }
 

@@ -124,7 +124,7 @@ INLINE void rows_at(const nrw_rows_i8 *r, int64_t i, int64_t blocks, int64_t pan
         ROWS_CASE(11)
         ROWS_CASE(12)
     }
-    nrw_finish f = finish_of(r, panel, row, acc, (int)rows);
+    nrw_finish f = finish_of(r, panel, row, acc, (int)rows, kind);
     finish_some(&f, BLOCK, kind);
 }
 

@@ -19,104 +19,83 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
     return e->zero == 0 && e->in_range ? FINISH_PLAIN_U8 : FINISH_U8;
 }
 
-/* Where the next row goes: nowhere (false) when it is padding. Rows of a line come one after the
- * other, so that only the place in the line and the address have to be known. */
-typedef struct nrw_places {
-    int64_t x, width, pitch;
-    char *c;
-    int64_t bytes; /* of a row of c */
-} nrw_places;
-
-NRW_INLINE bool next_place(nrw_places *p, char **at) {
-    const bool stored = p->x < p->width;
-    *at = p->c;
-    if (stored) p->c += p->bytes;
-    if (++p->x == p->pitch) p->x = 0;
-    return stored;
-}
-
-/* A block of sums on its way to results. */
+/* A block of sums on its way to results, and the panel's share of the epilogue. Rows come in lines
+ * of which the first `width` are stored, one behind the other, so that only the place in the line
+ * and the address have to be known. */
 typedef struct nrw_finish {
     const int32_t *acc; /* [rows][32], aligned */
-    const nrw_rows_epilogue *e;
-    int64_t panel;
-    __mmask32 mask; /* columns that exist */
     int rows, done;
-    nrw_places places;
+    int64_t x, width, pitch; /* place in the line */
+    char *c;
+    int64_t bytes; /* of a row of c */
+    __mmask32 mask; /* columns that exist */
+    __m512i add[2];
+    __m512 mul[2], bias[2];
+    __m512i zero; /* int16 */
+    bool adds_bias;
 } nrw_finish;
 
 /* acc: of rows `row` and following, of panel `panel`. */
 NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row,
-                                const int32_t *acc, int rows) {
-    const int64_t size = r->epilogue.out == NRW_OUT_U8 ? 1 : 4;
-    const int64_t from = r->first + row, line = from / r->pitch, x = from % r->pitch;
+                                const int32_t *acc, int rows, const nrw_finish_kind kind) {
+    const nrw_rows_epilogue *e = &r->epilogue;
+    const int64_t size = e->out == NRW_OUT_U8 ? 1 : 4, at = panel * NRW_ROWS_PANEL;
+    const bool lines = r->pitch != r->width;
+    const int64_t from = r->first + row, line = lines ? from / r->pitch : 0;
+    const int64_t x = from - line * r->pitch;
     const int64_t skipped = r->first < r->width ? r->first : r->width;
-    const int64_t stored = line * r->width + (x < r->width ? x : r->width) - skipped;
-    const int64_t cols = r->cols - panel * NRW_ROWS_PANEL;
-    return (nrw_finish){.acc = acc,
-                        .e = &r->epilogue,
-                        .panel = panel,
-                        .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1,
-                        .rows = rows,
-                        .places = {x, r->width, r->pitch,
-                                   (char *)r->c + (stored * r->ldc + panel * NRW_ROWS_PANEL) * size,
-                                   r->ldc * size}};
-}
-
-/* A panel's share of the epilogue. */
-typedef struct nrw_factors {
-    __m512i add[2];
-    __m512 mul[2], bias[2];
-    __m512i zero; /* int16 */
-} nrw_factors;
-
-NRW_INLINE nrw_factors factors_of(const nrw_finish *f, const nrw_finish_kind kind) {
-    nrw_factors k;
-    const int64_t at = f->panel * NRW_ROWS_PANEL;
+    const int64_t stored = line * r->width + (x < r->width || !lines ? x : r->width) - skipped;
+    const int64_t cols = r->cols - at;
+    nrw_finish f = {.acc = acc,
+                    .rows = rows,
+                    .x = lines ? x : 0,
+                    .width = lines ? r->width : INT64_MAX,
+                    .pitch = lines ? r->pitch : INT64_MAX,
+                    .c = (char *)r->c + (stored * r->ldc + at) * size,
+                    .bytes = r->ldc * size,
+                    .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1,
+                    .adds_bias = e->adds_bias};
     for (int h = 0; h < 2; h++) {
-        k.add[h] = _mm512_loadu_si512(f->e->add + at + 16 * h);
-        k.mul[h] = _mm512_loadu_ps(f->e->mul + at + 16 * h);
-        if (kind == FINISH_F32) k.bias[h] = _mm512_loadu_ps(f->e->bias + at + 16 * h);
+        f.add[h] = _mm512_loadu_si512(e->add + at + 16 * h);
+        f.mul[h] = _mm512_loadu_ps(e->mul + at + 16 * h);
+        if (kind == FINISH_F32) f.bias[h] = _mm512_loadu_ps(e->bias + at + 16 * h);
     }
-    k.zero = _mm512_set1_epi16((short)f->e->zero);
-    return k;
+    if (kind == FINISH_U8) f.zero = _mm512_set1_epi16((short)e->zero);
+    return f;
 }
 
 /* Clamping from above first keeps the conversion in range; from below it saturates as it should.
  * What the 16-bit steps saturate lies far outside a byte. */
-NRW_INLINE __m512i to_words(const nrw_factors *k, const int32_t *acc, const nrw_finish_kind kind) {
+NRW_INLINE __m512i to_words(const nrw_finish *f, const int32_t *acc, const nrw_finish_kind kind) {
     __m512i w[2];
     for (int h = 0; h < 2; h++) {
-        const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), k->add[h]);
-        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), k->mul[h]);
+        const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
+        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), f->mul[h]);
         if (kind == FINISH_U8) x = _mm512_min_ps(x, _mm512_set1_ps(32767.0f));
         w[h] = _mm512_cvtps_epi32(x);
     }
     const __m512i words = _mm512_packs_epi32(w[0], w[1]);
-    return kind == FINISH_U8 ? _mm512_adds_epi16(words, k->zero) : words;
+    return kind == FINISH_U8 ? _mm512_adds_epi16(words, f->zero) : words;
 }
 
 /* Two rows of bytes. */
-NRW_INLINE __m512i to_bytes(const nrw_factors *k, const int32_t *row0, const int32_t *row1,
+NRW_INLINE __m512i to_bytes(const nrw_finish *f, const int32_t *row0, const int32_t *row1,
                             const nrw_finish_kind kind) {
-    const __m512i bytes = _mm512_packus_epi16(to_words(k, row0, kind), to_words(k, row1, kind));
+    const __m512i bytes = _mm512_packus_epi16(to_words(f, row0, kind), to_words(f, row1, kind));
     return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
 }
 
-NRW_INLINE void finish_u8(nrw_finish *f, int end, const nrw_finish_kind kind) {
-    const nrw_factors k = factors_of(f, kind);
-    const int32_t *acc = f->acc + 32 * f->done;
-    char *at;
-    int i = f->done;
-    for (; i + 2 <= end; i += 2, acc += 64) {
-        const __m512i both = to_bytes(&k, acc, acc + 32, kind);
-        if (next_place(&f->places, &at))
-            _mm256_mask_storeu_epi8(at, f->mask, _mm512_castsi512_si256(both));
-        if (next_place(&f->places, &at))
-            _mm256_mask_storeu_epi8(at, f->mask, _mm512_extracti64x4_epi64(both, 1));
+/* Rows that are stored one behind the other. */
+NRW_INLINE void store_u8(nrw_finish *f, const int32_t *acc, int rows, const nrw_finish_kind kind) {
+    int i = 0;
+    for (; i + 2 <= rows; i += 2, acc += 64, f->c += 2 * f->bytes) {
+        const __m512i both = to_bytes(f, acc, acc + 32, kind);
+        _mm256_mask_storeu_epi8(f->c, f->mask, _mm512_castsi512_si256(both));
+        _mm256_mask_storeu_epi8(f->c + f->bytes, f->mask, _mm512_extracti64x4_epi64(both, 1));
     }
-    if (i < end && next_place(&f->places, &at))
-        _mm256_mask_storeu_epi8(at, f->mask, _mm512_castsi512_si256(to_bytes(&k, acc, acc, kind)));
+    if (i == rows) return;
+    _mm256_mask_storeu_epi8(f->c, f->mask, _mm512_castsi512_si256(to_bytes(f, acc, acc, kind)));
+    f->c += f->bytes;
 }
 
 /* The halves in order of columns: 0 … 15 and 16 … 31. */
@@ -127,34 +106,38 @@ NRW_INLINE void in_order(__m512i a, __m512i b, __m512i *low, __m512i *high) {
     *high = _mm512_permutex2var_epi32(a, _mm512_add_epi32(first, eight), b);
 }
 
-NRW_INLINE void finish_wide(nrw_finish *f, int end, const nrw_finish_kind kind) {
-    const nrw_factors k = factors_of(f, kind);
-    const int32_t *acc = f->acc + 32 * f->done;
-    for (int i = f->done; i < end; i++, acc += 32) {
+NRW_INLINE void store_wide(nrw_finish *f, const int32_t *acc, int rows,
+                           const nrw_finish_kind kind) {
+    for (int i = 0; i < rows; i++, acc += 32, f->c += f->bytes) {
         __m512i v[2], low, high;
-        char *at;
-        if (!next_place(&f->places, &at)) continue;
         for (int h = 0; h < 2; h++) {
-            v[h] = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), k.add[h]);
+            v[h] = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
             if (kind != FINISH_F32) continue;
-            const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), k.mul[h]);
-            v[h] = _mm512_castps_si512(f->e->adds_bias ? _mm512_add_ps(x, k.bias[h]) : x);
+            const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), f->mul[h]);
+            v[h] = _mm512_castps_si512(f->adds_bias ? _mm512_add_ps(x, f->bias[h]) : x);
         }
         in_order(v[0], v[1], &low, &high);
-        _mm512_mask_storeu_epi32(at, (__mmask16)f->mask, low);
-        _mm512_mask_storeu_epi32(at + 64, (__mmask16)(f->mask >> 16), high);
+        _mm512_mask_storeu_epi32(f->c, (__mmask16)f->mask, low);
+        _mm512_mask_storeu_epi32(f->c + 64, (__mmask16)(f->mask >> 16), high);
     }
 }
 
-/* The next rows of a block; n is even. */
+/* The next n rows of a block. */
 NRW_INLINE void finish_some(nrw_finish *f, int n, const nrw_finish_kind kind) {
     const int end = f->done + n < f->rows ? f->done + n : f->rows;
-    if (f->done == end) return;
-    if (kind == FINISH_PLAIN_U8 || kind == FINISH_U8)
-        finish_u8(f, end, kind);
-    else
-        finish_wide(f, end, kind);
-    f->done = end;
+    while (f->done < end) {
+        const bool stored = f->x < f->width;
+        const int64_t left = (stored ? f->width : f->pitch) - f->x;
+        const int run = left < end - f->done ? (int)left : end - f->done;
+        const int32_t *acc = f->acc + 32 * f->done;
+        if (stored && (kind == FINISH_PLAIN_U8 || kind == FINISH_U8))
+            store_u8(f, acc, run, kind);
+        else if (stored)
+            store_wide(f, acc, run, kind);
+        f->done += run;
+        f->x += run;
+        if (f->x == f->pitch) f->x = 0;
+    }
 }
 
 #endif
