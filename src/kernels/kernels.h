@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/cpu.h"
+#include "kernels/segments.h"
 
 /* The largest tile of any tier, for buffers on the stack. */
 #define NRW_MAX_TILE_ROWS 16
@@ -146,6 +147,18 @@ typedef struct nrw_depthwise_i8 {
     int32_t zero;
 } nrw_depthwise_i8;
 
+/* softmax(scale q k^T + mask) v of one head, in float: rows of q, k and v have their values side by
+ * side, and lie *_row apart. Not the chain of additions that other float kernels promise: products
+ * are good to 16 bits, sums are float. */
+typedef struct nrw_attention_f32 {
+    const float *q, *k, *v; /* [m][d], [n][d], [n][dv]; all at least 1 */
+    const float *mask;      /* [m][n], or NULL; mask_col 0: the same for all n */
+    float *y;               /* [m][dv] */
+    int64_t m, n, d, dv, q_row, k_row, v_row, mask_row, mask_col, y_row;
+    float scale;
+    bool nan_is_zero; /* rows of the softmax that are NaN count as zero */
+} nrw_attention_f32;
+
 typedef struct nrw_kernels {
     const char *tier;
     int f32_rows, f32_cols;
@@ -165,6 +178,11 @@ typedef struct nrw_kernels {
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
     /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
     void (*table_u8)(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
+    /* NULL: nrw_segments_u8. */
+    void (*segments_u8)(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
+    /* room: attention_room bytes for the kernel's own use. NULL: not in this tier. */
+    void (*attention_f32)(const nrw_attention_f32 *a, void *room);
+    size_t (*attention_room)(const nrw_attention_f32 *a);
 } nrw_kernels;
 
 /* The best table that this processor (as capped) can run; never NULL. */
@@ -182,6 +200,7 @@ void nrw_f32_taps_avx512(const nrw_f32_taps *t);
 extern const nrw_kernels nrw_kernels_avx512vnni;
 void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r);
 void nrw_depthwise_i8_avx512vnni(const nrw_depthwise_i8 *d);
+void nrw_segments_u8_avx512(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
 void nrw_table_u8_avx512vbmi(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
 extern const nrw_kernels nrw_kernels_avx512vbmi; /* the tier avx512vnni, with VBMI */
 void nrw_i8_tile_avx512vnni(const nrw_i8_tile *t);
@@ -189,12 +208,15 @@ void nrw_i8_taps_avx512vnni(const nrw_i8_taps *t);
 void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
                                   bool is_signed);
 extern const nrw_kernels nrw_kernels_amx;
+void nrw_attention_f32_amx(const nrw_attention_f32 *a, void *room);
+size_t nrw_attention_room_amx(const nrw_attention_f32 *a);
 /* What every tier from avx512vnni up has of that tier; rows_i8 and table_u8 are its own. */
 #define NRW_WITH_AVX512VNNI                                                                        \
     .f32_rows = 12, .f32_cols = 32, .f32_tile = nrw_f32_tile_avx512,                               \
     .f32_taps = nrw_f32_taps_avx512, .i8_rows = 12, .i8_cols = 32, .i8_group = 4, .i8_bytes = 1,   \
     .i8_tile = nrw_i8_tile_avx512vnni, .i8_taps = nrw_i8_taps_avx512vnni,                          \
-    .i8_interleave = nrw_i8_interleave_avx512vnni, .depthwise_i8 = nrw_depthwise_i8_avx512vnni
+    .i8_interleave = nrw_i8_interleave_avx512vnni, .depthwise_i8 = nrw_depthwise_i8_avx512vnni,    \
+    .segments_u8 = nrw_segments_u8_avx512
 #endif
 
 #endif

@@ -1,5 +1,6 @@
 /* Operators that change or tell a tensor's shape and leave its elements in order: Identity,
  * Reshape, Flatten, Squeeze, Unsqueeze; Shape and Size. */
+#include "ops/eval.h"
 #include "ops/move.h"
 
 static nrw_status identity_infer(nrw_infer *c) {
@@ -216,6 +217,7 @@ static const nrw_op identity_row = {
     .infer = identity_infer,
     .reference = identity_run,
     .quant = {.rule = NRW_QUANT_SAME_SCALE, .moves_only = true},
+    .alias = true,
     .onnx = {"Identity", 1},
     .aten = "aten.alias.default",
     .takes_sequences = true,
@@ -244,6 +246,7 @@ static const nrw_op reshape_row = {
     .infer = reshape_infer,
     .reference = nrw_run_copy,
     .quant = {.rule = NRW_QUANT_SAME_SCALE, .moves_only = true},
+    .alias = true,
     .onnx = {"Reshape", 1},
     .tflite = {"RESHAPE", 22},
     .aten = "aten.reshape.default",
@@ -265,6 +268,7 @@ static const nrw_op flatten_row = {
     .infer = flatten_infer,
     .reference = nrw_run_copy,
     .quant = {.rule = NRW_QUANT_SAME_SCALE, .moves_only = true},
+    .alias = true,
     .onnx = {"Flatten", 1},
     .aten = "aten.flatten.using_ints",
     .cases = flatten_cases,
@@ -289,6 +293,7 @@ static const nrw_op squeeze_row = {
     .infer = squeeze_infer,
     .reference = nrw_run_copy,
     .quant = {.rule = NRW_QUANT_SAME_SCALE, .moves_only = true},
+    .alias = true,
     .onnx = {"Squeeze", 1},
     .tflite = {"SQUEEZE", 43},
     .aten = "aten.squeeze.dims",
@@ -310,6 +315,7 @@ static const nrw_op unsqueeze_row = {
     .infer = unsqueeze_infer,
     .reference = nrw_run_copy,
     .quant = {.rule = NRW_QUANT_SAME_SCALE, .moves_only = true},
+    .alias = true,
     .onnx = {"Unsqueeze", 1},
     .tflite = {"EXPAND_DIMS", 70},
     .aten = "aten.unsqueeze.default",

@@ -1,5 +1,6 @@
 /* Functions of one tensor, element by element. */
 #include "ops/cases.h"
+#include "ops/quant_segments.h"
 #include "ops/quant_table.h"
 #include "ops/rows.h"
 
@@ -111,6 +112,19 @@ static nrw_status run_gelu(nrw_eval *e) {
     const char *how = nrw_attr_str(e->node, "approximate", "none");
     const nrw_rows *rows = strcmp(how, "tanh") == 0 ? &by_tanh : &exact;
     return nrw_each_element(e, &e->out[0], 1, e->in, e->in[0]->dtype, rows, no_params);
+}
+
+static double normal_cdf(double x) {
+    return nrw_normal_cdf_f64(x);
+}
+static double gelu_tanh_factor(double x) {
+    return 0.5 * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+}
+
+static nrw_status plan_gelu(nrw_plan_node *p, nrw_step_choice *choice) {
+    const bool by_tanh = strcmp(nrw_attr_str(p->node, "approximate", "none"), "tanh") == 0;
+    const nrw_smooth f = {by_tanh ? gelu_tanh_factor : normal_cdf, -5.6f, 5.6f, true};
+    return nrw_plan_segments(p, &f, choice);
 }
 
 static nrw_status run_isinf(nrw_eval *e) {
@@ -366,6 +380,7 @@ static const nrw_op gelu_op = {
     .attrs = gelu_attrs,
     .infer = nrw_infer_same,
     .reference = run_gelu,
+    .plan = plan_gelu,
     .cases = NRW_QUANT_CASES_1("Gelu", -3, 3),
     QUANTIZES(NRW_QUANT_UNARY, 0, 0),
     .tflite = {"GELU", 150},

@@ -18,6 +18,11 @@ static inline void nrw_become(nrw_node *n, const char *type) {
 /* Functions of one 8-bit tensor become ai.narrow::Table (fuse_tables.c). The main graph only. */
 nrw_status nrw_fuse_tables(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
 
+/* Attention of a quantized model becomes ai.narrow::AttentionViews where `kn` has a kernel for it
+ * (fuse_attention.c). The main graph only. */
+nrw_status nrw_fuse_attention(nrw_model *m, const struct nrw_kernels *kn,
+                              nrw_error *err) NRW_MUST_CHECK;
+
 /* Quantized convolutions that `kn` runs with channels last become
  * ai.narrow::ConvLast between transposes; what is done to each element, and Concat along channels,
  * moves in between, and transposes that meet cancel. The main graph only. */

@@ -151,7 +151,8 @@ NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t n, int
                       .to = r->steps * (c + 1) / chunks,
                       .has_b = r->steps == 1 && i > 0};
             if (panel + 1 < r->panels && (once || block == 0))
-                fetch_share(&t, r, once ? (block * chunks + c * n + i) : i, once ? all * chunks : n);
+                fetch_share(&t, r, once ? (block * chunks + c * n + i) : i,
+                            once ? all * chunks : n);
             multiply(w, &t, two, once, kind);
             if (c + 1 == chunks) w->before = finish_of(r, panel, row, t.acc, rows, kind);
         }
@@ -168,7 +169,8 @@ NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
     const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK, depth = (int64_t)r->steps * r->depth;
     const int64_t fit = GROUP_BYTES / (BLOCK * depth) > 1 ? GROUP_BYTES / (BLOCK * depth) : 1;
     const int64_t group = once ? GROUP : fit, groups = (blocks + group - 1) / group;
-    const int chunks = once && blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
+    const int chunks =
+        once && blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
     const int64_t outer = once ? r->panels : groups, inner = once ? groups : r->panels;
     for (int64_t i = 0; i < outer; i++) {
         for (int64_t j = 0; j < inner; j++) {
@@ -216,5 +218,7 @@ const nrw_kernels nrw_kernels_amx = {
     .tier = "amx",
     NRW_WITH_AVX512VNNI,
     .rows_i8 = rows_i8,
+    .attention_f32 = nrw_attention_f32_amx,
+    .attention_room = nrw_attention_room_amx,
     .table_u8 = nrw_table_u8_avx512vbmi, /* processors with tiles have it */
 };
