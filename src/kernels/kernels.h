@@ -71,6 +71,9 @@ typedef struct nrw_i8_epilogue {
     const int32_t *w_zero; /* [channels]; NULL: all 0 */
     const int32_t *x_sum;  /* sums of x over k for each index of the other axis; with w_zero only */
     int32_t zero, lo, hi;  /* u8, i8: zero point and range of the output */
+    /* f32: the results are not these but bytes, by this function of them; NULL: they are. Tiles do
+     * not know it (ops/product.h does). */
+    const nrw_segments *segments;
 } nrw_i8_epilogue;
 
 /* One tile of an integer matrix product. Panels hold groups of i8_group values of k side by side,
@@ -111,7 +114,8 @@ typedef struct nrw_rows_epilogue {
     const float *bias; /* f32 only */
     int32_t zero;
     bool adds_bias;
-    bool in_range; /* u8: no sum times its mul lies outside of int32 */
+    const nrw_segments *segments; /* u8: by this function of what f32 would be; NULL: plainly */
+    bool in_range;                /* u8: no sum times its mul lies outside of int32 */
 } nrw_rows_epilogue;
 
 /* Rows of activations times panels of weights (rows_i8.h): c[i][c] from the sum over the steps s of

@@ -81,6 +81,8 @@ nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena
         (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .bias = bias, .zero = e->zero};
     out->adds_bias = e->bias != NULL;
     out->in_range = in_range;
+    out->segments = e->segments;
+    if (e->segments != NULL) out->out = NRW_OUT_U8;
     return NRW_OK;
 }
 

@@ -2,6 +2,10 @@
 
 #include <math.h>
 
+#include "base/wide.h"
+
+#define HALF 0.499 /* a segment, less what makes sure that lo rounds to the first one */
+
 /* Coefficients in powers of t from values at the nodes, by divided differences. */
 static void interpolate(const double *t, double *y, double *c) {
     enum { N = NRW_SEGMENT_TERMS };
@@ -15,37 +19,37 @@ static void interpolate(const double *t, double *y, double *c) {
     }
 }
 
-void nrw_segments_fit(nrw_segments *s, double (*f)(double), float lo, float hi) {
+void nrw_segments_fit(nrw_segments *s, double (*f)(double), float lo, float hi, bool times_x,
+                      float scale, int32_t zero) {
     enum { N = NRW_SEGMENT_TERMS };
     const double pi = 3.14159265358979323846, width = ((double)hi - lo) / NRW_SEGMENTS;
-    s->lo = lo;
-    s->hi = hi;
-    s->per_unit = (float)(1 / width);
+    *s = (nrw_segments){.lo = lo,
+                        .per_unit = (float)(1 / width),
+                        .shift = (float)(-lo / width - HALF),
+                        .zero = (float)zero,
+                        .times_x = times_x};
     for (int k = 0; k < NRW_SEGMENTS; k++) {
         double t[N], y[N], c[N];
         for (int i = 0; i < N; i++) {
             t[i] = 0.5 * cos(pi * (2 * i + 1) / (2 * N));
-            y[i] = f(lo + (k + 0.5 + t[i]) * width);
+            y[i] = f(lo + (k + HALF + t[i]) * width) / (double)scale;
         }
         interpolate(t, y, c);
         for (int i = 0; i < N; i++) s->c[i][k] = (float)c[i];
     }
 }
 
-void nrw_segments_u8(const nrw_segments *s, const float *x, uint8_t *y, int64_t n) {
-    const float least = (float)-s->zero, most = (float)(255 - s->zero);
+NRW_WIDE void nrw_segments_u8(const nrw_segments *s, const float *x, uint8_t *y, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        float v = x[i] > s->lo ? x[i] : s->lo;
-        v = v < s->hi ? v : s->hi;
-        const float u = (v - s->lo) * s->per_unit;
-        int k = (int)u;
-        if (k > NRW_SEGMENTS - 1) k = NRW_SEGMENTS - 1;
-        const float t = (u - (float)k) - 0.5f;
+        const float v = x[i] > s->lo ? x[i] : s->lo;
+        float u = __builtin_fmaf(v, s->per_unit, s->shift);
+        u = u < NRW_SEGMENTS_LAST ? u : NRW_SEGMENTS_LAST;
+        const float whole = rintf(u), t = u - whole;
+        const int k = (int)whole & (NRW_SEGMENTS - 1);
         float p = s->c[4][k];
-        for (int j = 3; j >= 0; j--) p = p * t + s->c[j][k];
-        float q = (s->times_x ? x[i] * p : p) * s->per_step;
-        q = q > least ? q : least;
-        q = q < most ? q : most;
-        y[i] = (uint8_t)(s->zero + (int)rintf(q));
+        for (int j = 3; j >= 0; j--) p = __builtin_fmaf(p, t, s->c[j][k]);
+        float q = __builtin_fmaf(s->times_x ? v : 1.0f, p, s->zero);
+        q = q > 0 ? q : 0;
+        y[i] = (uint8_t)(q < 255 ? (int)rintf(q) : 255);
     }
 }

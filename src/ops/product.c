@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "ops/floats.h"
+
 nrw_status nrw_product_pack_f32(const nrw_kernels *kn, nrw_pool *pool, int64_t k, int64_t n,
                                 nrw_matrix b, nrw_arena *arena, const float **out, nrw_error *err) {
     size_t bytes;
@@ -122,10 +124,25 @@ static nrw_status run_rows(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_
     return NRW_OK;
 }
 
+/* In two sweeps, where the tier's tiles know nothing of segments. */
+static nrw_status run_segments(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_t k, int64_t n,
+                               nrw_matrix a, nrw_dtype x, const nrw_product_i8 *b,
+                               const nrw_i8_epilogue *epilogue, void *y) {
+    nrw_i8_epilogue plain = *epilogue;
+    float *wide = nrw_eval_scratch(e, m * n, sizeof *wide);
+    if (wide == NULL) NRW_OOM(e->err);
+    plain.segments = NULL;
+    NRW_TRY(nrw_run_product_i8(e, kn, m, k, n, a, x, b, &plain, wide));
+    (kn->segments_u8 != NULL ? kn->segments_u8 : nrw_segments_u8)(epilogue->segments, wide, y,
+                                                                  m * n);
+    return NRW_OK;
+}
+
 nrw_status nrw_run_product_i8(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_t k, int64_t n,
                               nrw_matrix a, nrw_dtype x, const nrw_product_i8 *b,
                               const nrw_i8_epilogue *epilogue, void *y) {
     if (b->panels != NULL) return run_rows(e, kn, m, k, n, a, x, b, epilogue, y);
+    if (epilogue->segments != NULL) return run_segments(e, kn, m, k, n, a, x, b, epilogue, y);
     size_t bytes;
     if (!nrw_i8_a_bytes(kn, m, k, &bytes)) NRW_OOM(e->err);
     void *packed = nrw_arena_alloc(e->scratch, bytes + 64);

@@ -28,7 +28,8 @@ typedef struct nrw_product_i8 {
 nrw_status nrw_product_pack_i8(const nrw_kernels *kn, nrw_pool *pool, int64_t k, int64_t n,
                                nrw_matrix b, bool centered, nrw_arena *arena, nrw_product_i8 *out,
                                nrw_error *err) NRW_MUST_CHECK;
-/* a: bytes of type x. y: elements of the epilogue's type, whose x_sum is found here. */
+/* a: bytes of type x. y: elements of the epilogue's type (bytes where it has segments), whose x_sum
+ * is found here. */
 nrw_status nrw_run_product_i8(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_t k, int64_t n,
                               nrw_matrix a, nrw_dtype x, const nrw_product_i8 *b,
                               const nrw_i8_epilogue *epilogue, void *y) NRW_MUST_CHECK;

@@ -1,7 +1,26 @@
 #include "ops/quant_segments.h"
 
+#include <string.h>
+
 #include "kernels/kernels.h"
 #include "ops/broadcast.h"
+#include "ops/vmath.h"
+
+static double normal_cdf(double x) {
+    return nrw_normal_cdf_f64(x);
+}
+static double gelu_tanh_factor(double x) {
+    return 0.5 * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+}
+
+nrw_smooth nrw_gelu(const char *approximate) {
+    const bool by_tanh = strcmp(approximate, "tanh") == 0;
+    return (nrw_smooth){by_tanh ? gelu_tanh_factor : normal_cdf, -5.6f, 5.6f, true};
+}
+
+void nrw_smooth_segments(const nrw_smooth *f, const nrw_quant *y, nrw_segments *out) {
+    nrw_segments_fit(out, f->f, f->lo, f->hi, f->times_x, y->scale[0], y->zero_point[0]);
+}
 
 typedef struct job {
     void (*fn)(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
@@ -31,10 +50,7 @@ nrw_status nrw_plan_segments(nrw_plan_node *p, const nrw_smooth *f, nrw_step_cho
         return NRW_OK;
     nrw_segments *s = nrw_arena_calloc(p->arena, 1, sizeof *s);
     if (s == NULL) NRW_OOM(p->err);
-    nrw_segments_fit(s, f->f, f->lo, f->hi);
-    s->times_x = f->times_x;
-    s->per_step = 1 / y->quant->scale[0];
-    s->zero = y->quant->zero_point[0];
+    nrw_smooth_segments(f, y->quant, s);
     choice->run = run;
     choice->state = s;
     choice->takes_quantized = true;

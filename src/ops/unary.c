@@ -114,16 +114,8 @@ static nrw_status run_gelu(nrw_eval *e) {
     return nrw_each_element(e, &e->out[0], 1, e->in, e->in[0]->dtype, rows, no_params);
 }
 
-static double normal_cdf(double x) {
-    return nrw_normal_cdf_f64(x);
-}
-static double gelu_tanh_factor(double x) {
-    return 0.5 * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
-}
-
 static nrw_status plan_gelu(nrw_plan_node *p, nrw_step_choice *choice) {
-    const bool by_tanh = strcmp(nrw_attr_str(p->node, "approximate", "none"), "tanh") == 0;
-    const nrw_smooth f = {by_tanh ? gelu_tanh_factor : normal_cdf, -5.6f, 5.6f, true};
+    const nrw_smooth f = nrw_gelu(nrw_attr_str(p->node, "approximate", "none"));
     return nrw_plan_segments(p, &f, choice);
 }
 

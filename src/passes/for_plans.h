@@ -18,6 +18,10 @@ static inline void nrw_become(nrw_node *n, const char *type) {
 /* Functions of one 8-bit tensor become ai.narrow::Table (fuse_tables.c). The main graph only. */
 nrw_status nrw_fuse_tables(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
 
+/* MatMul, bias and Gelu to bytes become ai.narrow::MatMulGelu (fuse_matmul_gelu.c). The main graph
+ * only. */
+nrw_status nrw_fuse_matmul_gelu(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
+
 /* Attention of a quantized model becomes ai.narrow::AttentionViews where `kn` has a kernel for it
  * (fuse_attention.c). The main graph only. */
 nrw_status nrw_fuse_attention(nrw_model *m, const struct nrw_kernels *kn,

@@ -10,8 +10,8 @@ static double normal_cdf(double x) {
 }
 
 static nrw_segments gelu(float scale, int32_t zero) {
-    nrw_segments s = {.times_x = true, .per_step = 1 / scale, .zero = zero};
-    nrw_segments_fit(&s, normal_cdf, -5.6f, 5.6f);
+    nrw_segments s;
+    nrw_segments_fit(&s, normal_cdf, -5.6f, 5.6f, true, scale, zero);
     return s;
 }
 
@@ -27,6 +27,15 @@ static void test_close_to_the_function(void **state) {
         off += fabs(q - want) > 0.5001; /* beyond what rounding explains */
     }
     assert_int_equal(off, 0);
+}
+
+static void test_far_from_the_range(void **state) {
+    const nrw_segments s = gelu(0.03f, 6);
+    const float x[] = {-1e9f, -INFINITY, NAN, 1e9f, INFINITY, -5.7f, -8.0f, 7.2f};
+    const uint8_t want[] = {6, 6, 6, 255, 255, 6, 6, 246};
+    uint8_t got[8];
+    nrw_segments_u8(&s, x, got, 8);
+    assert_memory_equal(got, want, 8);
 }
 
 static void test_same_bits_in_every_tier(void **state) {
@@ -57,6 +66,7 @@ static void test_same_bits_in_every_tier(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_close_to_the_function),
+        cmocka_unit_test(test_far_from_the_range),
         cmocka_unit_test(test_same_bits_in_every_tier),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

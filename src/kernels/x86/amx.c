@@ -204,6 +204,9 @@ static void rows_i8(const nrw_rows_i8 *r) {
     case FINISH_U8:
         run_kind(r, FINISH_U8);
         break;
+    case FINISH_SEGMENTS:
+        run_kind(r, FINISH_SEGMENTS);
+        break;
     case FINISH_F32:
         run_kind(r, FINISH_F32);
         break;

@@ -6,16 +6,24 @@
 #include <immintrin.h>
 
 #include "kernels/kernels.h"
+#include "kernels/x86/segments.h"
 
 #define NRW_INLINE static inline __attribute__((always_inline))
 
 /* Variants of an epilogue, known when loops are compiled. Plain bytes have a zero point of 0 and
  * multipliers that leave any sum in the range of int32. */
-typedef enum nrw_finish_kind { FINISH_PLAIN_U8, FINISH_U8, FINISH_F32, FINISH_I32 } nrw_finish_kind;
+typedef enum nrw_finish_kind {
+    FINISH_PLAIN_U8,
+    FINISH_U8,
+    FINISH_SEGMENTS,
+    FINISH_F32,
+    FINISH_I32
+} nrw_finish_kind;
 
 NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
     if (e->out == NRW_OUT_F32) return FINISH_F32;
     if (e->out == NRW_OUT_I32) return FINISH_I32;
+    if (e->segments != NULL) return FINISH_SEGMENTS;
     return e->zero == 0 && e->in_range ? FINISH_PLAIN_U8 : FINISH_U8;
 }
 
@@ -27,12 +35,13 @@ typedef struct nrw_finish {
     int rows, done;
     int64_t x, width, pitch; /* place in the line */
     char *c;
-    int64_t bytes; /* of a row of c */
+    int64_t bytes;  /* of a row of c */
     __mmask32 mask; /* columns that exist */
     __m512i add[2];
     __m512 mul[2], bias[2];
     __m512i zero; /* int16 */
     bool adds_bias;
+    const nrw_segments *segments;
 } nrw_finish;
 
 /* acc: of rows `row` and following, of panel `panel`. */
@@ -54,11 +63,13 @@ NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row
                     .c = (char *)r->c + (stored * r->ldc + at) * size,
                     .bytes = r->ldc * size,
                     .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1,
-                    .adds_bias = e->adds_bias};
+                    .adds_bias = e->adds_bias,
+                    .segments = e->segments};
     for (int h = 0; h < 2; h++) {
         f.add[h] = _mm512_loadu_si512(e->add + at + 16 * h);
         f.mul[h] = _mm512_loadu_ps(e->mul + at + 16 * h);
-        if (kind == FINISH_F32) f.bias[h] = _mm512_loadu_ps(e->bias + at + 16 * h);
+        if (kind == FINISH_F32 || kind == FINISH_SEGMENTS)
+            f.bias[h] = _mm512_loadu_ps(e->bias + at + 16 * h);
     }
     if (kind == FINISH_U8) f.zero = _mm512_set1_epi16((short)e->zero);
     return f;
@@ -106,19 +117,37 @@ NRW_INLINE void in_order(__m512i a, __m512i b, __m512i *low, __m512i *high) {
     *high = _mm512_permutex2var_epi32(a, _mm512_add_epi32(first, eight), b);
 }
 
+/* What f32 results are, or the sums themselves, in order. */
+NRW_INLINE void widen(const nrw_finish *f, const int32_t *acc, const bool real, __m512i *low,
+                      __m512i *high) {
+    __m512i v[2];
+    for (int h = 0; h < 2; h++) {
+        v[h] = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
+        if (!real) continue;
+        const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), f->mul[h]);
+        v[h] = _mm512_castps_si512(f->adds_bias ? _mm512_add_ps(x, f->bias[h]) : x);
+    }
+    in_order(v[0], v[1], low, high);
+}
+
 NRW_INLINE void store_wide(nrw_finish *f, const int32_t *acc, int rows,
                            const nrw_finish_kind kind) {
     for (int i = 0; i < rows; i++, acc += 32, f->c += f->bytes) {
-        __m512i v[2], low, high;
-        for (int h = 0; h < 2; h++) {
-            v[h] = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
-            if (kind != FINISH_F32) continue;
-            const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), f->mul[h]);
-            v[h] = _mm512_castps_si512(f->adds_bias ? _mm512_add_ps(x, f->bias[h]) : x);
-        }
-        in_order(v[0], v[1], &low, &high);
+        __m512i low, high;
+        widen(f, acc, kind == FINISH_F32, &low, &high);
         _mm512_mask_storeu_epi32(f->c, (__mmask16)f->mask, low);
         _mm512_mask_storeu_epi32(f->c + 64, (__mmask16)(f->mask >> 16), high);
+    }
+}
+
+NRW_INLINE void store_segments(nrw_finish *f, const int32_t *acc, int rows) {
+    for (int i = 0; i < rows; i++, acc += 32, f->c += f->bytes) {
+        __m512i low, high;
+        widen(f, acc, true, &low, &high);
+        low = segments_of(f->segments, _mm512_castsi512_ps(low));
+        high = segments_of(f->segments, _mm512_castsi512_ps(high));
+        _mm512_mask_cvtusepi32_storeu_epi8(f->c, (__mmask16)f->mask, low);
+        _mm512_mask_cvtusepi32_storeu_epi8(f->c + 16, (__mmask16)(f->mask >> 16), high);
     }
 }
 
@@ -132,6 +161,8 @@ NRW_INLINE void finish_some(nrw_finish *f, int n, const nrw_finish_kind kind) {
         const int32_t *acc = f->acc + 32 * f->done;
         if (stored && (kind == FINISH_PLAIN_U8 || kind == FINISH_U8))
             store_u8(f, acc, run, kind);
+        else if (stored && kind == FINISH_SEGMENTS)
+            store_segments(f, acc, run);
         else if (stored)
             store_wide(f, acc, run, kind);
         f->done += run;
