@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { LANES = 16, ROWS = 4 };
+#include "kernels/depthwise_i8.h"
 
 bool nrw_conv_last_fits(const nrw_kernels *kn, const nrw_conv *c) {
     if (kn->rows_i8 == NULL || c->kernel[0] != 1 || c->in[0] != 1 || c->out[0] != 1) return false;
@@ -19,29 +19,6 @@ static nrw_rows_shape shape_of(const nrw_conv *c) {
     return lines_are_segments(c)
                ? nrw_rows_shape_of((int)kh, kw * c->in_channels, c->out_channels)
                : nrw_rows_shape_of((int)(kh * kw), c->in_channels, c->out_channels);
-}
-
-static nrw_status pack_depthwise(const nrw_conv *c, const int8_t *w, nrw_arena *arena, int8_t **out,
-                                 int32_t *sums, nrw_error *err) {
-    const int64_t kh = c->kernel[1], kw = c->kernel[2], groups = nrw_ceil_div(kh, ROWS);
-    const int64_t blocks = nrw_ceil_div(c->out_channels, LANES);
-    size_t bytes;
-    if (!nrw_mul_size((size_t)(groups * kw * LANES * ROWS), (size_t)blocks, &bytes)) NRW_OOM(err);
-    int8_t *to = nrw_arena_calloc(arena, bytes, 1);
-    if (to == NULL) NRW_OOM(err);
-    for (int64_t ch = 0; ch < c->out_channels; ch++) {
-        int8_t *block = to + ch / LANES * groups * kw * LANES * ROWS + ch % LANES * ROWS;
-        sums[ch] = 0;
-        for (int64_t i = 0; i < kh; i++) {
-            for (int64_t j = 0; j < kw; j++) {
-                const int8_t v = w[(ch * kh + i) * kw + j];
-                block[(i / ROWS * kw + j) * LANES * ROWS + i % ROWS] = v;
-                sums[ch] += v;
-            }
-        }
-    }
-    *out = to;
-    return NRW_OK;
 }
 
 /* Weights come as [out][in][kh][kw]; rows want [kh][kw][in]. */
@@ -77,7 +54,7 @@ nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
     *out = (nrw_conv_last){.shape = shape_of(c), .sums = sums, .depthwise = c->groups > 1};
     if (!out->depthwise) return pack_dense(c, w, arena, out, sums, err);
     int8_t *packed = NULL;
-    NRW_TRY(pack_depthwise(c, w, arena, &packed, sums, err));
+    NRW_TRY(nrw_depthwise_pack(c, w, arena, &packed, sums, err));
     out->packed = packed;
     return NRW_OK;
 }
@@ -85,15 +62,8 @@ nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
 nrw_status nrw_conv_last_epilogue(const nrw_conv_last *p, const nrw_i8_epilogue *e,
                                   int64_t channels, nrw_arena *arena, nrw_rows_epilogue *out,
                                   nrw_error *err) {
-    if (!p->depthwise) return nrw_rows_epilogue_make(e, channels, arena, out, err);
-    const size_t filled = (size_t)(nrw_ceil_div(channels, LANES) * LANES);
-    int32_t *add = nrw_arena_calloc(arena, filled, sizeof *add);
-    float *mul = nrw_arena_calloc(arena, filled, sizeof *mul);
-    if (add == NULL || mul == NULL) NRW_OOM(err);
-    memcpy(add, e->add, (size_t)channels * sizeof *add);
-    memcpy(mul, e->mul, (size_t)channels * sizeof *mul);
-    *out = (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .zero = e->zero};
-    return NRW_OK;
+    return p->depthwise ? nrw_depthwise_epilogue(e, channels, arena, out, err)
+                        : nrw_rows_epilogue_make(e, channels, arena, out, err);
 }
 
 typedef struct running {
@@ -102,7 +72,8 @@ typedef struct running {
     const nrw_conv_last *p;
     const nrw_rows_epilogue *e;
     const uint8_t *x, *image; /* of one picture; the image has its padding around it */
-    uint8_t *padded;
+    uint8_t *padded; /* dense: the whole image; depthwise: for each worker the lines in use */
+    int64_t in_use;  /* depthwise: lines under the filter at a time */
     uint8_t fill;
     uint8_t *y;
     int64_t height, width; /* of the padded image */
@@ -110,35 +81,34 @@ typedef struct running {
 } running;
 
 /* Lines go to threads in a few pieces: one of them may take less time than handing it over. */
-typedef void (*line_fn)(const running *r, int64_t line);
-typedef struct lines {
+typedef void (*lines_fn)(const running *r, int64_t begin, int64_t end, int worker);
+typedef struct pieces {
     const running *r;
-    line_fn fn;
+    lines_fn fn;
     int64_t n, part;
-} lines;
+} pieces;
 
-static void run_part(void *arg, int64_t i, int worker) {
-    const lines *l = arg;
+static void run_piece(void *arg, int64_t i, int worker) {
+    const pieces *l = arg;
     const int64_t end = (i + 1) * l->part < l->n ? (i + 1) * l->part : l->n;
-    for (int64_t k = i * l->part; k < end; k++) l->fn(l->r, k);
+    l->fn(l->r, i * l->part, end, worker);
 }
 
 /* work: about how many bytes a line reads, or the like. */
-static void each_line(const running *r, int64_t n, int64_t work, line_fn fn) {
+static void each_line(const running *r, int64_t n, int64_t work, lines_fn fn) {
     enum { WORTH_A_THREAD = 16384, PIECES = 3 };
-    const int64_t threads = nrw_pool_threads(r->call->pool), pieces = PIECES * threads;
+    const int64_t threads = nrw_pool_threads(r->call->pool), most = PIECES * threads;
     const int64_t least = nrw_ceil_div(WORTH_A_THREAD, work > 0 ? work : 1);
-    lines l = {r, fn, n, nrw_ceil_div(n, pieces)};
+    pieces l = {r, fn, n, nrw_ceil_div(n, most)};
     if (threads == 1) l.part = n;
     if (l.part < least) l.part = least;
-    if (n > 0) nrw_pool_run(r->call->pool, nrw_ceil_div(n, l.part), run_part, &l);
+    if (n > 0) nrw_pool_run(r->call->pool, nrw_ceil_div(n, l.part), run_piece, &l);
 }
 
 /* Line i of the padded image. */
-static void pad_line(const running *r, int64_t i) {
+static void pad_line(const running *r, int64_t i, uint8_t *to) {
     const nrw_conv *c = r->c;
     const int64_t bytes = r->width * c->in_channels, from = i - c->pad[1];
-    uint8_t *to = r->padded + i * bytes;
     if (from < 0 || from >= c->in[1]) {
         memset(to, r->fill, (size_t)bytes);
         return;
@@ -148,6 +118,11 @@ static void pad_line(const running *r, int64_t i) {
     memset(to, r->fill, (size_t)left);
     memcpy(to + left, r->x + from * have, (size_t)kept);
     memset(to + left + kept, r->fill, (size_t)(bytes - left - kept));
+}
+
+static void pad_lines(const running *r, int64_t begin, int64_t end, int worker) {
+    for (int64_t i = begin; i < end; i++)
+        pad_line(r, i, r->padded + i * r->width * r->c->in_channels);
 }
 
 static nrw_status find_offsets(running *r, nrw_arena *arena, nrw_error *err) {
@@ -179,20 +154,22 @@ static nrw_rows_call call_for(const running *r, nrw_pool *pool) {
                            .ldc = r->c->out_channels};
 }
 
-/* Line i of the output, for strides that break the run of pixels from one line to the next. */
-static void dense_line(const running *r, int64_t i) {
+/* Lines of the output, for strides that break the run of pixels from one line to the next. */
+static void dense_lines(const running *r, int64_t begin, int64_t end, int worker) {
     const nrw_conv *c = r->c;
     nrw_rows_call call = call_for(r, NULL);
-    call.a += i * c->stride[1] * r->width * c->in_channels;
-    call.rows = c->out[2];
-    call.c = r->y + i * c->out[2] * c->out_channels;
-    nrw_rows_run(&call);
+    for (int64_t i = begin; i < end; i++) {
+        call.a = r->image + i * c->stride[1] * r->width * c->in_channels;
+        call.rows = c->out[2];
+        call.c = r->y + i * c->out[2] * c->out_channels;
+        nrw_rows_run(&call);
+    }
 }
 
 static void dense(const running *r) {
     const nrw_conv *c = r->c;
     if (c->stride[1] != 1 || c->stride[2] != 1) {
-        each_line(r, c->out[1], c->out[2] * r->p->shape.segments * r->p->shape.k * 8, dense_line);
+        each_line(r, c->out[1], c->out[2] * r->p->shape.segments * r->p->shape.k * 8, dense_lines);
         return;
     }
     nrw_rows_call call = call_for(r, r->call->pool);
@@ -202,28 +179,58 @@ static void dense(const running *r) {
     nrw_rows_run(&call);
 }
 
-enum { MAX_LINES = 64 };
-
-static void depthwise_line(const running *r, int64_t i) {
+/* As many lines of output as share their rows; lines of the image come round again after `in_use`.
+ */
+static void depthwise_few(const running *r, int64_t first, const uint8_t *lines) {
     const nrw_conv *c = r->c;
-    const uint8_t *rows[MAX_LINES];
-    const int64_t line = r->width * c->in_channels;
-    for (int64_t k = 0; k < c->kernel[1]; k++) {
-        rows[k] = r->image + (i * c->stride[1] + k * c->dilation[1]) * line;
+    const uint8_t *rows[NRW_DEPTHWISE_MAX_ROWS + 2 * NRW_WOVEN_ROWS];
+    const int packed = nrw_depthwise_lines(c), groups = nrw_depthwise_groups(c);
+    const int here = c->out[1] - first < packed ? (int)(c->out[1] - first) : packed;
+    const int64_t last = c->kernel[1] + here - 2;
+    for (int64_t k = 0; k < groups * NRW_WOVEN_ROWS; k++) {
+        const int64_t at = first * c->stride[1] + (k < last ? k : last) * c->dilation[1];
+        rows[k] = lines + at % r->in_use * r->width * c->in_channels;
     }
+    const int64_t bytes = c->out[2] * c->in_channels;
     const nrw_depthwise_i8 d = {.rows = rows,
-                                .kh = (int)c->kernel[1],
+                                .groups = groups,
                                 .kw = (int)c->kernel[2],
+                                .lines = here,
+                                .packed_lines = packed,
                                 .step = c->dilation[2] * c->in_channels,
                                 .stride = c->stride[2] * c->in_channels,
                                 .w = r->p->packed,
                                 .channels = c->in_channels,
                                 .width = c->out[2],
-                                .y = r->y + i * c->out[2] * c->in_channels,
+                                .y = {r->y + first * bytes, r->y + (first + 1) * bytes},
                                 .add = r->e->add,
                                 .mul = r->e->mul,
-                                .zero = r->e->zero};
+                                .zero = r->e->zero,
+                                .in_range = r->e->in_range};
     r->call->kernels->depthwise_i8(&d);
+}
+
+/* Lines are padded right before they are used. */
+static void depthwise_lines(const running *r, int64_t begin, int64_t end, int worker) {
+    const nrw_conv *c = r->c;
+    const int packed = nrw_depthwise_lines(c);
+    const int64_t bytes = r->width * c->in_channels;
+    uint8_t *ring = r->padded + worker * (r->in_use * bytes + NRW_STEP_BYTES);
+    int64_t ready = begin * packed * c->stride[1];
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t under = i * packed * c->stride[1] + r->in_use;
+        for (; r->padded != NULL && ready < under && ready < r->height; ready++)
+            pad_line(r, ready, ring + ready % r->in_use * bytes);
+        depthwise_few(r, i * packed, r->padded != NULL ? ring : r->x);
+    }
+}
+
+/* Bytes of this many padded lines, or -1. */
+static int64_t line_bytes(const running *r, int64_t lines) {
+    int64_t bytes;
+    const bool fits = nrw_mul_i64(lines, r->width, &bytes) &&
+                      nrw_mul_i64(bytes, r->c->in_channels, &bytes) && bytes <= INT64_MAX / 4;
+    return fits ? bytes : -1;
 }
 
 /* The last line that is read may lie behind what padding at the end asks for, never by more than
@@ -239,16 +246,19 @@ static nrw_status make_room(running *r, nrw_error *err) {
     }
     r->height = size[0];
     r->width = size[1];
+    r->in_use = (c->kernel[1] - 1) * c->dilation[1] + nrw_depthwise_lines(c);
     const bool as_it_is = c->pad[1] == 0 && c->pad[2] == 0 && size[0] <= c->in[1];
     if (as_it_is && size[1] <= c->in[2]) {
         r->width = c->in[2];
+        r->in_use = c->in[1];
         return NRW_OK;
     }
-    int64_t bytes;
-    if (!nrw_mul_i64(size[0], size[1], &bytes) || !nrw_mul_i64(bytes, c->in_channels, &bytes) ||
-        bytes > INT64_MAX / 4)
+    const int threads = r->p->depthwise ? nrw_pool_threads(r->call->pool) : 1;
+    const int64_t bytes = line_bytes(r, r->p->depthwise ? r->in_use : r->height);
+    int64_t all;
+    if (bytes < 0 || !nrw_mul_i64(bytes + NRW_STEP_BYTES, threads, &all))
         NRW_FAIL(err, NRW_ERR_SHAPE, "the padded image is too large");
-    r->padded = nrw_arena_alloc(r->call->scratch, (size_t)bytes + NRW_STEP_BYTES);
+    r->padded = nrw_arena_alloc(r->call->scratch, (size_t)all);
     if (r->padded == NULL) NRW_OOM(err);
     return NRW_OK;
 }
@@ -259,17 +269,20 @@ nrw_status nrw_conv_last_run(const nrw_conv_call *call, const nrw_conv *c, const
     running r = {.call = call, .c = c, .p = p, .e = e, .fill = x_fill};
     NRW_TRY(make_room(&r, call->err));
     if (!p->depthwise) NRW_TRY(find_offsets(&r, call->scratch, call->err));
-    if (p->depthwise && c->kernel[1] > MAX_LINES)
+    if (p->depthwise && c->kernel[1] > NRW_DEPTHWISE_MAX_ROWS)
         NRW_FAIL(call->err, NRW_ERR_UNSUPPORTED, "a filter of %lld lines", (long long)c->kernel[1]);
     for (int64_t b = 0; b < c->batch; b++) {
         r.x = x + b * c->in[1] * c->in[2] * c->in_channels;
         r.y = y + b * c->out[1] * c->out[2] * c->out_channels;
         r.image = r.padded != NULL ? r.padded : r.x;
-        if (r.padded != NULL) each_line(&r, r.height, r.width * c->in_channels / 4, pad_line);
-        if (p->depthwise)
-            each_line(&r, c->out[1], c->out[2] * c->in_channels * c->kernel[1], depthwise_line);
-        else
-            dense(&r);
+        if (p->depthwise) {
+            const int lines = nrw_depthwise_lines(c);
+            each_line(&r, nrw_ceil_div(c->out[1], lines),
+                      c->out[2] * c->in_channels * c->kernel[1] * lines, depthwise_lines);
+            continue;
+        }
+        if (r.padded != NULL) each_line(&r, r.height, r.width * c->in_channels / 4, pad_lines);
+        dense(&r);
     }
     return NRW_OK;
 }

@@ -137,18 +137,21 @@ typedef struct nrw_rows_i8 {
     nrw_rows_epilogue epilogue; /* from the first panel on */
 } nrw_rows_i8;
 
-/* One line of a depthwise convolution, channels last: y[x][c] from the sum over i, j of
- * rows[i][x * stride + j * step + c] times the weight. Up to 63 bytes are read behind the last. */
+/* One or two lines of a depthwise convolution, channels last (depthwise_i8.h has the layouts):
+ * y[l][x][c] from the sum over rows i and columns j of rows[i][x * stride + j * step + c] times the
+ * weight of line l. Up to 63 bytes are read behind the last. */
 typedef struct nrw_depthwise_i8 {
-    const uint8_t *const *rows; /* [kh] */
-    int kh, kw;
+    const uint8_t *const *rows; /* [groups * 4]; any row where the weights are 0 */
+    int groups, kw, lines;
+    int packed_lines;     /* that w has; at least `lines` */
     int64_t step, stride; /* bytes from a tap, and from an output, to the next along the line */
-    const int8_t *w;      /* [blocks of 16 channels][kh / 4, rounded up][kw][16][4 rows] */
+    const int8_t *w;
     int64_t channels, width;
-    uint8_t *y;         /* [width][channels] */
-    const int32_t *add; /* [channels, filled up to 16] */
+    uint8_t *y[2];      /* [lines], each [width][channels] */
+    const int32_t *add; /* dealt to the blocks, filled up */
     const float *mul;
     int32_t zero;
+    bool in_range; /* no sum times its mul lies outside of int32 */
 } nrw_depthwise_i8;
 
 /* softmax(scale q k^T + mask) v of one head, in float: rows of q, k and v have their values side by

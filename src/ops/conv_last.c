@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/conv_last.h"
+#include "kernels/depthwise_i8.h"
 #include "ops/conv_last.h"
 #include "ops/floats.h"
 #include "ops/weighted.h"
@@ -133,8 +134,10 @@ static nrw_conv weight_geometry(const nrw_node *n, const nrw_tensor *w) {
                   .dilation = {1, 1, 1}};
     c.in_channels = w->dims[1] * c.groups;
     int64_t count;
-    const int64_t *d = nrw_attr_ints(n, "dilations", &count);
-    for (int i = 0; d != NULL && i < 2 && i < count; i++) c.dilation[1 + i] = d[i];
+    const int64_t *v = nrw_attr_ints(n, "dilations", &count);
+    for (int i = 0; v != NULL && i < 2 && i < count; i++) c.dilation[1 + i] = v[i];
+    v = nrw_attr_ints(n, "strides", &count);
+    for (int i = 0; v != NULL && i < 2 && i < count; i++) c.stride[1 + i] = v[i];
     return c;
 }
 
@@ -150,7 +153,7 @@ bool nrw_conv_last_suits(const nrw_kernels *kn, const nrw_node *n) {
         if (w->quant->zero_point[i] != 0) return false;
     }
     const nrw_conv c = weight_geometry(n, w->data);
-    return nrw_conv_last_fits(kn, &c) && (c.groups == 1 || c.kernel[1] <= 64);
+    return nrw_conv_last_fits(kn, &c) && (c.groups == 1 || c.kernel[1] <= NRW_DEPTHWISE_MAX_ROWS);
 }
 
 static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
@@ -203,6 +206,11 @@ static const nrw_case cases[] = {
     CASE("1,12,13,5", "9,5,3,3", "1,8,9,9", "9", "dilations=[2, 2]"),
     CASE("1,10,11,19", "19,1,3,3", "1,10,11,19", "19", "group=19, pads=[1, 1, 1, 1]"),
     CASE("1,13,14,33", "33,1,5,5", "1,7,7,33", "33", "group=33, pads=[2, 2, 2, 2], strides=[2, 2]"),
+    CASE("1,11,40,100", "100,1,3,3", "1,11,40,100", "100", "group=100, pads=[1, 1, 1, 1]"),
+    CASE("1,8,57,70", "70,1,3,3", "1,4,29,70", "70", "group=70, pads=[1, 1, 1, 1], strides=[2, 2]"),
+    CASE("1,9,30,64", "64,1,5,5", "1,9,30,64", "64", "group=64, pads=[2, 2, 2, 2]"),
+    CASE("1,12,13,32", "32,1,3,3", "1,8,9,32", "32", "group=32, dilations=[2, 2]"),
+    CASE("1,4,60,40", "40,1,3,49", "1,2,12,40", "40", "group=40"),
     CASE("1,9,12,16", "16,1,2,4", "1,4,9,16", "16", "group=16, strides=[2, 1]"),
     {0}};
 

@@ -1,0 +1,165 @@
+/* Lines of a depthwise convolution, for blocks of one width. The includer defines
+ *   W          channels of a block, bytes of a vector
+ *   V, VF      vectors of integers and of floats
+ *   NAME(x)    x with the width behind it
+ *   load_v, load_f, store_some(p, n, v), unpack_lo8, …, to_float, to_int, mul_f, min_f, set1_f,
+ *   packs_32, packus_16, adds_16, set1_16 */
+
+/* gcc 12 copies the accumulators of the intrinsic back and forth; the instruction itself does not.
+ */
+INLINE V NAME(dot)(V acc, V u, V s) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
+    return acc;
+}
+
+/* Four rows of a block, woven. */
+INLINE void NAME(weave)(const uint8_t *const *rows, int64_t at, V *out) {
+    const V r0 = load_v(rows[0] + at), r1 = load_v(rows[1] + at);
+    const V r2 = load_v(rows[2] + at), r3 = load_v(rows[3] + at);
+    const V a = unpack_lo8(r0, r1), b = unpack_hi8(r0, r1);
+    const V c = unpack_lo8(r2, r3), d = unpack_hi8(r2, r3);
+    out[0] = unpack_lo16(a, c);
+    out[1] = unpack_hi16(a, c);
+    out[2] = unpack_lo16(b, d);
+    out[3] = unpack_hi16(b, d);
+}
+
+/* Clamping from above first keeps the conversion in range; where `plain`, nothing leaves it and the
+ * zero point is 0. */
+INLINE V NAME(words)(const nrw_depthwise_i8 *d, V a, V b, const float *mul, const bool plain) {
+    VF x = mul_f(to_float(a), load_f(mul)), y = mul_f(to_float(b), load_f(mul + W / 4));
+    if (!plain) {
+        x = min_f(x, set1_f(32767.0f));
+        y = min_f(y, set1_f(32767.0f));
+    }
+    const V w = packs_32(to_int(x), to_int(y));
+    return plain ? w : adds_16(w, set1_16((short)d->zero));
+}
+
+INLINE void NAME(finish)(const nrw_depthwise_i8 *d, const V *acc, const float *mul, uint8_t *y,
+                         int64_t n, const bool plain) {
+    const V low = NAME(words)(d, acc[0], acc[1], mul, plain);
+    const V high = NAME(words)(d, acc[2], acc[3], mul + W / 2, plain);
+    store_some(y, n, packus_16(low, high));
+}
+
+/* One column of output for each line, from columns that are woven already: tap t of group g lies at
+ * woven[(g * columns + t) * 4]. */
+INLINE void NAME(column)(const nrw_depthwise_i8 *d, const V *woven, int64_t columns,
+                         const int8_t *w, const int32_t *add, const float *mul, int64_t x,
+                         int64_t c, const int groups, const int kw, const int lines,
+                         const bool plain) {
+    V acc[2][4];
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; q++) acc[0][q] = acc[1][q] = load_v(add + q * (W / 4));
+#pragma GCC unroll 2
+    for (int g = 0; g < groups; g++) {
+#pragma GCC unroll 8
+        for (int t = 0; t < kw; t++) {
+            const V *v = woven + (g * columns + t) * 4;
+            const int8_t *taps = w + (g * kw + t) * 4 * W;
+#pragma GCC unroll 4
+            for (int q = 0; q < 4; q++) {
+                acc[0][q] = NAME(dot)(acc[0][q], v[q], load_v(taps + q * W));
+                if (lines == 2)
+                    acc[1][q] =
+                        NAME(dot)(acc[1][q], v[q], load_v(taps + (groups * kw * 4 + q) * W));
+            }
+        }
+    }
+#pragma GCC unroll 2
+    for (int l = 0; l < lines; l++)
+        NAME(finish)(d, acc[l], mul, d->y[l] + x * d->channels + c, d->channels - c, plain);
+}
+
+INLINE void NAME(block)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c, const int groups,
+                        const int kw, const int lines, const bool plain) {
+    V woven[WOVEN * 4];
+    const int apart = (int)(d->stride / d->step);
+    int64_t outs = (WOVEN / groups - kw) / apart + 1; /* at a time */
+    for (int64_t x = 0; x < d->width; x += outs) {
+        if (outs > d->width - x) outs = d->width - x;
+        const int64_t columns = (outs - 1) * apart + kw;
+        for (int g = 0; g < groups; g++) {
+            for (int64_t i = 0; i < columns; i++) {
+                NAME(weave)(d->rows + g * NRW_WOVEN_ROWS, x * d->stride + i * d->step + c,
+                            woven + (g * columns + i) * 4);
+            }
+        }
+        for (int64_t o = 0; o < outs; o++) {
+            NAME(column)(d, woven + o * apart * 4, columns, w, d->add + c, d->mul + c, x + o, c,
+                         groups, kw, lines, plain);
+        }
+    }
+}
+
+/* Filters that are too wide for the room, or that move by part of a step: one column at a time. */
+static void NAME(apart)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c) {
+    for (int64_t x = 0; x < d->width; x++) {
+        V acc[2][4];
+        for (int q = 0; q < 4; q++) acc[0][q] = acc[1][q] = load_v(d->add + c + q * (W / 4));
+        for (int g = 0; g < d->groups; g++) {
+            for (int t = 0; t < d->kw; t++) {
+                V v[4];
+                NAME(weave)(d->rows + g * NRW_WOVEN_ROWS, x * d->stride + t * d->step + c, v);
+                for (int l = 0; l < d->lines; l++) {
+                    const int8_t *taps = w + ((l * d->groups + g) * d->kw + t) * 4 * W;
+                    for (int q = 0; q < 4; q++)
+                        acc[l][q] = NAME(dot)(acc[l][q], v[q], load_v(taps + q * W));
+                }
+            }
+        }
+        for (int l = 0; l < d->lines; l++)
+            NAME(finish)(d, acc[l], d->mul + c, d->y[l] + x * d->channels + c, d->channels - c,
+                         false);
+    }
+}
+
+#define SHAPE(g, k, l)                                                                             \
+    if (d->groups == g && d->kw == k && d->lines == l) {                                           \
+        NAME(block)(d, w, c, g, k, l, plain);                                                      \
+        return;                                                                                    \
+    }
+
+INLINE void NAME(shapes)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c, const bool plain) {
+    SHAPE(1, 3, 2)
+    SHAPE(1, 3, 1)
+    SHAPE(2, 5, 2)
+    SHAPE(2, 5, 1)
+    if (d->lines == 2)
+        NAME(block)(d, w, c, d->groups, d->kw, 2, plain);
+    else
+        NAME(block)(d, w, c, d->groups, d->kw, 1, plain);
+}
+
+static void NAME(run)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c) {
+    const bool shared = d->stride % d->step == 0 && d->groups * (d->kw + 1) <= WOVEN;
+    if (!shared)
+        NAME(apart)(d, w, c);
+    else if (d->zero == 0 && d->in_range)
+        NAME(shapes)(d, w, c, true);
+    else
+        NAME(shapes)(d, w, c, false);
+}
+
+#undef SHAPE
+#undef W
+#undef V
+#undef VF
+#undef NAME
+#undef load_v
+#undef load_f
+#undef store_some
+#undef unpack_lo8
+#undef unpack_hi8
+#undef unpack_lo16
+#undef unpack_hi16
+#undef to_float
+#undef to_int
+#undef mul_f
+#undef min_f
+#undef set1_f
+#undef packs_32
+#undef packus_16
+#undef adds_16
+#undef set1_16
