@@ -120,9 +120,19 @@ static void pad_line(const running *r, int64_t i, uint8_t *to) {
     memset(to + left + kept, r->fill, (size_t)(bytes - left - kept));
 }
 
+/* Where line i of the padded image lies among those of a dense convolution: lines that one row of
+ * the filter reads follow one another, and then come those that the next row reads. */
+static int64_t line_place(const running *r, int64_t i) {
+    const int64_t stride = r->c->stride[1];
+    return i % stride * nrw_ceil_div(r->height, stride) + i / stride;
+}
+
 static void pad_lines(const running *r, int64_t begin, int64_t end, int worker) {
-    for (int64_t i = begin; i < end; i++)
-        pad_line(r, i, r->padded + i * r->width * r->c->in_channels);
+    const nrw_conv *c = r->c;
+    for (int64_t i = begin; i < end; i++) {
+        if (c->kernel[1] == 1 && i % c->stride[1] != 0) continue; /* nothing reads it */
+        pad_line(r, i, r->padded + line_place(r, i) * r->width * c->in_channels);
+    }
 }
 
 static nrw_status find_offsets(running *r, nrw_arena *arena, nrw_error *err) {
@@ -134,48 +144,30 @@ static nrw_status find_offsets(running *r, nrw_arena *arena, nrw_error *err) {
     r->offset = offset;
     for (int g = 0; g < s->segments; g++) {
         const int64_t i = whole ? g : g / c->kernel[2], j = whole ? 0 : g % c->kernel[2];
-        const int64_t pixel = i * c->dilation[1] * r->width + j * c->dilation[2];
+        const int64_t line = line_place(r, i * c->dilation[1]);
+        const int64_t pixel = line * r->width + j * c->dilation[2];
         for (int k = 0; k < s->steps; k++)
             *offset++ = pixel * c->in_channels + (int64_t)k * s->depth;
     }
     return NRW_OK;
 }
 
-static nrw_rows_call call_for(const running *r, nrw_pool *pool) {
-    return (nrw_rows_call){.kernels = r->call->kernels,
-                           .pool = pool,
-                           .a = r->image,
-                           .a_stride = r->c->stride[2] * r->c->in_channels,
-                           .offset = r->offset,
-                           .shape = &r->p->shape,
-                           .packed = r->p->packed,
-                           .epilogue = r->e,
-                           .c = r->y,
-                           .ldc = r->c->out_channels};
-}
-
-/* Lines of the output, for strides that break the run of pixels from one line to the next. */
-static void dense_lines(const running *r, int64_t begin, int64_t end, int worker) {
-    const nrw_conv *c = r->c;
-    nrw_rows_call call = call_for(r, NULL);
-    for (int64_t i = begin; i < end; i++) {
-        call.a = r->image + i * c->stride[1] * r->width * c->in_channels;
-        call.rows = c->out[2];
-        call.c = r->y + i * c->out[2] * c->out_channels;
-        nrw_rows_run(&call);
-    }
-}
-
 static void dense(const running *r) {
     const nrw_conv *c = r->c;
-    if (c->stride[1] != 1 || c->stride[2] != 1) {
-        each_line(r, c->out[1], c->out[2] * r->p->shape.segments * r->p->shape.k * 8, dense_lines);
-        return;
-    }
-    nrw_rows_call call = call_for(r, r->call->pool);
-    call.rows = (c->out[1] - 1) * r->width + c->out[2];
-    call.pitch = r->width;
-    call.width = c->out[2];
+    const int64_t pitch = r->width / c->stride[2];
+    const nrw_rows_call call = {.kernels = r->call->kernels,
+                                .pool = r->call->pool,
+                                .a = r->image,
+                                .a_stride = c->stride[2] * c->in_channels,
+                                .offset = r->offset,
+                                .rows = (c->out[1] - 1) * pitch + c->out[2],
+                                .shape = &r->p->shape,
+                                .packed = r->p->packed,
+                                .epilogue = r->e,
+                                .c = r->y,
+                                .ldc = c->out_channels,
+                                .pitch = pitch,
+                                .width = c->out[2]};
     nrw_rows_run(&call);
 }
 
@@ -244,17 +236,20 @@ static nrw_status make_room(running *r, nrw_error *err) {
                                    &size[i - 1]))
             NRW_FAIL(err, NRW_ERR_SHAPE, "the convolution's window is too large");
     }
+    const bool dense = !r->p->depthwise;
     r->height = size[0];
-    r->width = size[1];
+    r->width = dense ? nrw_ceil_div(size[1], c->stride[2]) * c->stride[2] : size[1];
     r->in_use = (c->kernel[1] - 1) * c->dilation[1] + nrw_depthwise_lines(c);
     const bool as_it_is = c->pad[1] == 0 && c->pad[2] == 0 && size[0] <= c->in[1];
-    if (as_it_is && size[1] <= c->in[2]) {
+    const bool in_run = !dense || (c->stride[1] == 1 && c->in[2] % c->stride[2] == 0);
+    if (as_it_is && in_run && size[1] <= c->in[2]) {
         r->width = c->in[2];
         r->in_use = c->in[1];
         return NRW_OK;
     }
-    const int threads = r->p->depthwise ? nrw_pool_threads(r->call->pool) : 1;
-    const int64_t bytes = line_bytes(r, r->p->depthwise ? r->in_use : r->height);
+    const int threads = dense ? 1 : nrw_pool_threads(r->call->pool);
+    const int64_t bytes =
+        line_bytes(r, dense ? nrw_ceil_div(r->height, c->stride[1]) * c->stride[1] : r->in_use);
     int64_t all;
     if (bytes < 0 || !nrw_mul_i64(bytes + NRW_STEP_BYTES, threads, &all))
         NRW_FAIL(err, NRW_ERR_SHAPE, "the padded image is too large");

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/wide.h"
+
 /* Elements that one task moves, about. */
 #define TASK_ELEMENTS ((int64_t)1 << 15)
 

@@ -2,6 +2,16 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b)  JOIN_(a, b)
 
+/* Three rows become one row of threes: colours of pixels. */
+NRW_WIDE static void JOIN(weave_, SUFFIX)(T *restrict dst, const T *restrict a, const T *restrict b,
+                                          const T *restrict c, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        dst[3 * i] = a[i];
+        dst[3 * i + 1] = b[i];
+        dst[3 * i + 2] = c[i];
+    }
+}
+
 /* A plane of n1 x n2 elements. Where src runs along the first axis and dst along the second, it is
  * walked in blocks that stay in the first-level cache. */
 static void JOIN(plane_, SUFFIX)(const view *v, T *restrict dst, const T *restrict src,
@@ -9,6 +19,10 @@ static void JOIN(plane_, SUFFIX)(const view *v, T *restrict dst, const T *restri
     int last = v->rank - 1;
     int64_t n2 = v->dims[last], d1 = 0, s1 = 0, d2 = v->dst[last], s2 = v->src[last];
     if (last > 0) d1 = v->dst[last - 1], s1 = v->src[last - 1];
+    if (s1 == 1 && n2 == 3 && d1 == 3 && d2 == 1) {
+        JOIN(weave_, SUFFIX)(dst, src, src + s2, src + 2 * s2, n1);
+        return;
+    }
     if (s1 == 1 && s2 != 1) {
         enum { block = 16 };
         for (int64_t i0 = 0; i0 < n1; i0 += block) {
