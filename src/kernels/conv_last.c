@@ -75,6 +75,7 @@ typedef struct running {
     uint8_t *padded; /* dense: the whole image; depthwise: for each worker the lines in use */
     int64_t in_use;  /* depthwise: lines under the filter at a time */
     uint8_t fill;
+    const uint8_t *residual;
     uint8_t *y;
     int64_t height, width; /* of the padded image */
     const int64_t *offset;
@@ -166,6 +167,7 @@ static void dense(const running *r) {
                                 .epilogue = r->e,
                                 .c = r->y,
                                 .ldc = c->out_channels,
+                                .residual = r->residual,
                                 .pitch = pitch,
                                 .width = c->out[2]};
     nrw_rows_run(&call);
@@ -260,7 +262,7 @@ static nrw_status make_room(running *r, nrw_error *err) {
 
 nrw_status nrw_conv_last_run(const nrw_conv_call *call, const nrw_conv *c, const nrw_conv_last *p,
                              const nrw_rows_epilogue *e, const uint8_t *x, uint8_t x_fill,
-                             uint8_t *y) {
+                             const uint8_t *residual, uint8_t *y) {
     running r = {.call = call, .c = c, .p = p, .e = e, .fill = x_fill};
     NRW_TRY(make_room(&r, call->err));
     if (!p->depthwise) NRW_TRY(find_offsets(&r, call->scratch, call->err));
@@ -268,7 +270,9 @@ nrw_status nrw_conv_last_run(const nrw_conv_call *call, const nrw_conv *c, const
         NRW_FAIL(call->err, NRW_ERR_UNSUPPORTED, "a filter of %lld lines", (long long)c->kernel[1]);
     for (int64_t b = 0; b < c->batch; b++) {
         r.x = x + b * c->in[1] * c->in[2] * c->in_channels;
-        r.y = y + b * c->out[1] * c->out[2] * c->out_channels;
+        const int64_t done = b * c->out[1] * c->out[2] * c->out_channels;
+        r.y = y + done;
+        r.residual = residual != NULL ? residual + done : NULL;
         r.image = r.padded != NULL ? r.padded : r.x;
         if (p->depthwise) {
             const int lines = nrw_depthwise_lines(c);

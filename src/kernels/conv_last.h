@@ -28,9 +28,10 @@ nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
 nrw_status nrw_conv_last_epilogue(const nrw_conv_last *p, const nrw_i8_epilogue *e,
                                   int64_t channels, nrw_arena *arena, nrw_rows_epilogue *out,
                                   nrw_error *err) NRW_MUST_CHECK;
-/* y: u8, [batch][oh][ow][out_channels]. Up to NRW_STEP_BYTES are read behind x. */
+/* y: u8, [batch][oh][ow][out_channels]; residual: likewise where the epilogue has one, else NULL.
+ * Up to NRW_STEP_BYTES are read behind x. */
 nrw_status nrw_conv_last_run(const nrw_conv_call *call, const nrw_conv *c, const nrw_conv_last *p,
                              const nrw_rows_epilogue *e, const uint8_t *x, uint8_t x_fill,
-                             uint8_t *y) NRW_MUST_CHECK;
+                             const uint8_t *residual, uint8_t *y) NRW_MUST_CHECK;
 
 #endif

@@ -106,6 +106,16 @@ typedef struct nrw_i8_taps {
 /* Columns of a panel of rows_i8. */
 #define NRW_ROWS_PANEL 32
 
+/* A sum of bytes behind an epilogue to bytes: with q what the epilogue gives, and r the byte that
+ * lies where q would go, rint((own_scale (q - own_zero) + other_scale (r - other_zero)) / scale) +
+ * zero, clamped in floats, each operation rounded; the quotient is rounded as a division (inverse:
+ * 1 / scale, a normal number; the significand of scale is not all ones). */
+typedef struct nrw_residual {
+    float own_scale, other_scale, scale, inverse;
+    float own_least, own_most, least, most; /* bytes 0 and 255 as steps from own_zero, from zero */
+    int32_t other_zero, zero;
+} nrw_residual;
+
 /* An epilogue dealt to panels (rows_i8.h); arrays over all columns, filled up to whole panels. */
 typedef struct nrw_rows_epilogue {
     nrw_i8_out out; /* u8 (all of its range), i32, f32 */
@@ -116,6 +126,7 @@ typedef struct nrw_rows_epilogue {
     bool adds_bias;
     const nrw_segments *segments; /* u8: by this function of what f32 would be; NULL: plainly */
     bool in_range;                /* u8: no sum times its mul lies outside of int32 */
+    const nrw_residual *residual; /* u8: added to the result; NULL: nothing is */
 } nrw_rows_epilogue;
 
 /* Rows of activations times panels of weights (rows_i8.h): c[i][c] from the sum over the steps s of
@@ -130,6 +141,7 @@ typedef struct nrw_rows_i8 {
     int64_t panels, panel_bytes, cols;
     void *c;
     int64_t ldc;
+    const uint8_t *residual; /* as c, where the epilogue has one */
     /* Rows come in lines of `pitch`, of which the first `width` are stored, one behind the other;
      * the others are padding between the lines of an image. first: the place of row 0 in its line;
      * c is where the first row that is stored goes. */

@@ -107,7 +107,9 @@ static void run_part(void *arg, int64_t i, int worker) {
     b.first = row % b.pitch;
     const int64_t in_line = b.first < b.width ? b.first : b.width;
     const int64_t stored = row / b.pitch * b.width + in_line; /* before row */
-    b.c = (char *)call->c + (stored * call->ldc + panel * PANEL) * size;
+    const int64_t at = stored * call->ldc + panel * PANEL;
+    b.c = (char *)call->c + at * size;
+    if (call->residual != NULL) b.residual = call->residual + at;
     b.epilogue.add += panel * PANEL;
     b.epilogue.mul += panel * PANEL;
     b.epilogue.bias += panel * PANEL;

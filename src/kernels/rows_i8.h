@@ -53,8 +53,9 @@ typedef struct nrw_rows_call {
     const nrw_rows_shape *shape;
     const int8_t *packed;
     const nrw_rows_epilogue *epilogue;
-    void *c;     /* of the epilogue's type */
-    int64_t ldc; /* elements */
+    void *c;                 /* of the epilogue's type */
+    int64_t ldc;             /* elements */
+    const uint8_t *residual; /* as c, where the epilogue has one */
     /* Of every `pitch` rows the first `width` are wanted, and lie one behind the other in c. 0, 0:
      * all are. */
     int64_t pitch, width;

@@ -1,12 +1,17 @@
 /* ai.narrow::ConvLast: Conv with channels last, [batch][h][w][channel], as plans run it (the pass
  * channels_last puts it there; files never hold it). Weights stay as Conv has them, [out][in /
- * group][kh][kw]; group is 1 or the number of channels. */
+ * group][kh][kw]; group is 1 or the number of channels.
+ *
+ * Input 3, if there is one, is added to the result (fuse_residual.c): to what it was as bytes, with
+ * the attributes inner_scale and inner_zero, before an Add came behind it. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/conv_last.h"
 #include "kernels/depthwise_i8.h"
 #include "ops/conv_last.h"
 #include "ops/floats.h"
+#include "ops/quant_table.h"
 #include "ops/weighted.h"
 #include "ops/window.h"
 
@@ -83,14 +88,37 @@ static double window_sum(const nrw_conv *c, const double *x, const double *w, in
     return sum;
 }
 
+/* What the convolution itself gave as bytes, made real again. */
+static double through_bytes(double y, double scale, int64_t zero) {
+    double q = rint(y / scale);
+    q = q < (double)-zero ? (double)-zero : q;
+    return scale * (q > (double)(255 - zero) ? (double)(255 - zero) : q);
+}
+
+static bool has_residual(const nrw_node *n) {
+    return n->n_inputs > 3 && n->inputs[3] != NULL;
+}
+
+static nrw_quant inner_quant(const nrw_node *n, float *scale, int32_t *zero) {
+    *scale = nrw_attr_float(n, "inner_scale", 1);
+    *zero = (int32_t)nrw_attr_int(n, "inner_zero", 0);
+    return (nrw_quant){.dtype = NRW_U8, .axis = -1, .count = 1, .scale = scale, .zero_point = zero};
+}
+
 static nrw_status reference(nrw_eval *e) {
     nrw_conv c;
-    const double *x, *w, *bias;
+    const double *x, *w, *bias, *residual;
     double *y;
+    float scale;
+    int32_t zero;
+    (void)inner_quant(e->node, &scale, &zero);
     NRW_TRY(read_geometry(e, e->in[0], e->in[1], &c));
     NRW_TRY(nrw_doubles_in(e, 0, &x));
     NRW_TRY(nrw_doubles_in(e, 1, &w));
     NRW_TRY(nrw_doubles_in(e, 2, &bias));
+    NRW_TRY(nrw_doubles_in(e, 3, &residual));
+    if (residual != NULL && nrw_tensor_count(e->in[3]) != nrw_tensor_count(&e->out[0]))
+        NRW_FAIL(e->err, NRW_ERR_SHAPE, "what is added has another shape than the result");
     NRW_TRY(nrw_doubles_out(e, 0, &y));
     if (y == NULL) return NRW_OK;
     int64_t at = 0;
@@ -100,6 +128,8 @@ static nrw_status reference(nrw_eval *e) {
             for (int64_t oc = 0; oc < c.out_channels; oc++, at++) {
                 y[at] = window_sum(&c, image, w, oc, p / c.out[2], p % c.out[2]);
                 if (bias != NULL) y[at] += bias[oc];
+                if (residual != NULL)
+                    y[at] = through_bytes(y[at], (double)scale, zero) + residual[at];
             }
         }
     }
@@ -109,6 +139,7 @@ static nrw_status reference(nrw_eval *e) {
 typedef struct conv_last_state {
     nrw_conv_last weights;
     nrw_rows_epilogue epilogue;
+    nrw_residual residual;
 } conv_last_state;
 
 static nrw_status run_i8(nrw_eval *e) {
@@ -118,8 +149,12 @@ static nrw_status run_i8(nrw_eval *e) {
     NRW_TRY(read_geometry(e, x, e->in[1], &c));
     if (nrw_tensor_count(&e->out[0]) == 0) return NRW_OK;
     const nrw_conv_call call = {e->kernels, e->pool, e->scratch, e->err};
+    const nrw_tensor *r = has_residual(e->node) ? e->in[3] : NULL;
+    if (r != NULL && nrw_tensor_count(r) != nrw_tensor_count(&e->out[0]))
+        NRW_FAIL(e->err, NRW_ERR_SHAPE, "what is added has another shape than the result");
     return nrw_conv_last_run(&call, &c, &s->weights, &s->epilogue, x->data,
-                             (uint8_t)x->quant->zero_point[0], e->out[0].data);
+                             (uint8_t)x->quant->zero_point[0], r != NULL ? r->data : NULL,
+                             e->out[0].data);
 }
 
 /* Everything but the image. */
@@ -156,9 +191,26 @@ bool nrw_conv_last_suits(const nrw_kernels *kn, const nrw_node *n) {
     return nrw_conv_last_fits(kn, &c) && (c.groups == 1 || c.kernel[1] <= NRW_DEPTHWISE_MAX_ROWS);
 }
 
+static nrw_residual residual_of(const nrw_quant *own, const nrw_quant *other, const nrw_quant *y) {
+    return (nrw_residual){.own_scale = own->scale[0],
+                          .other_scale = other->scale[0],
+                          .scale = y->scale[0],
+                          .inverse = 1 / y->scale[0],
+                          .own_least = (float)-own->zero_point[0],
+                          .own_most = (float)(255 - own->zero_point[0]),
+                          .least = (float)-y->zero_point[0],
+                          .most = (float)(255 - y->zero_point[0]),
+                          .other_zero = other->zero_point[0],
+                          .zero = y->zero_point[0]};
+}
+
 static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     const nrw_node *n = p->node;
     if (!p->integers || !nrw_conv_last_suits(p->kernels, n)) return NRW_OK;
+    if (has_residual(n) &&
+        (!nrw_quant_is_u8(n->inputs[3]->quant) || nrw_attr_int(n, "group", 1) != 1 ||
+         !nrw_quotient_suits(n->outputs[0]->quant->scale[0])))
+        return NRW_OK;
     const nrw_tensor *w = n->inputs[1]->data;
     const nrw_tensor *bias = n->n_inputs > 2 && n->inputs[2] != NULL ? n->inputs[2]->data : NULL;
     const nrw_conv c = weight_geometry(n, w);
@@ -169,10 +221,17 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     NRW_TRY(nrw_weighted_make(w, 0, c.out_channels, p->arena, &weights, p->err));
     NRW_TRY(nrw_conv_last_pack(&c, weights.values, p->arena, &s->weights, p->err));
     const int64_t depth = w->dims[1] * w->dims[2] * w->dims[3];
+    float scale;
+    int32_t zero;
+    const nrw_quant *y = n->outputs[0]->quant, inner = inner_quant(n, &scale, &zero);
     NRW_TRY(nrw_weighted_epilogue(&weights, s->weights.sums, depth, n->inputs[0]->quant, bias,
-                                  n->outputs[0]->quant, p->arena, &e, p->err));
+                                  has_residual(n) ? &inner : y, p->arena, &e, p->err));
     NRW_TRY(
         nrw_conv_last_epilogue(&s->weights, &e, c.out_channels, p->arena, &s->epilogue, p->err));
+    if (has_residual(n)) {
+        s->residual = residual_of(&inner, n->inputs[3]->quant, y);
+        s->epilogue.residual = &s->residual;
+    }
     choice->run = run_i8;
     choice->state = s;
     choice->takes_quantized = true;
@@ -184,6 +243,8 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
 static const nrw_attr_def attrs[] = {{"auto_pad", NRW_ATTR_STRING, false},
                                      {"dilations", NRW_ATTR_INTS, false},
                                      {"group", NRW_ATTR_INT, false},
+                                     {"inner_scale", NRW_ATTR_FLOAT, false},
+                                     {"inner_zero", NRW_ATTR_INT, false},
                                      {"kernel_shape", NRW_ATTR_INTS, false},
                                      {"pads", NRW_ATTR_INTS, false},
                                      {"strides", NRW_ATTR_INTS, false},
@@ -211,6 +272,14 @@ static const nrw_case cases[] = {
     CASE("1,9,30,64", "64,1,5,5", "1,9,30,64", "64", "group=64, pads=[2, 2, 2, 2]"),
     CASE("1,12,13,32", "32,1,3,3", "1,8,9,32", "32", "group=32, dilations=[2, 2]"),
     CASE("1,4,60,40", "40,1,3,49", "1,2,12,40", "40", "group=40"),
+    {"graph main(%x: f32[1,9,7,24], %r: f32[1,9,7,45]) {\n"
+     "  %xq: f32[1,9,7,24] q(u8, scale=0.0078, zero=117) = ai.narrow::Requantize(%x)\n"
+     "  %rq: f32[1,9,7,45] q(u8, scale=0.009, zero=121) = ai.narrow::Requantize(%r)\n"
+     "  const %w: i8[45,24,1,1] q(i8, scale=0.01, zero=0) = random 6\n"
+     "  %y: f32[1,9,7,45] q(u8, scale=0.06, zero=90) = ai.narrow::ConvLast(%xq, %w, _, %rq) "
+     "{inner_scale=0.0419, inner_zero=100}\n"
+     "  %z: f32[1,9,7,45] = ai.narrow::Requantize(%y)\n  return %z\n}",
+     -1, 1},
     CASE("1,9,12,16", "16,1,2,4", "1,4,9,16", "16", "group=16, strides=[2, 1]"),
     {0}};
 
@@ -218,7 +287,7 @@ static const nrw_op conv_last = {
     .name = "ConvLast",
     .domain = "ai.narrow",
     .min_in = 2,
-    .max_in = 3,
+    .max_in = 4,
     .min_out = 1,
     .max_out = 1,
     .attrs = attrs,

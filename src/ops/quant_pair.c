@@ -77,15 +77,19 @@ static bool is_u8(const nrw_quant *q, nrw_dtype t) {
     return q != NULL && t == NRW_U8 && q->dtype == NRW_U8;
 }
 
+bool nrw_quotient_suits(float scale) {
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof bits);
+    return (bits & 0x7fffff) != 0x7fffff && isnormal(1 / scale);
+}
+
 bool nrw_pair_u8_suits(const nrw_eval *e) {
     const nrw_quant *q = e->out[0].quant;
     for (int i = 0; i < 2; i++) {
         if (!is_u8(e->in[i]->quant, e->in[i]->dtype)) return false;
     }
     if (!is_u8(q, e->out[0].dtype)) return false;
-    uint32_t bits;
-    memcpy(&bits, &q->scale[0], sizeof bits);
-    return (bits & 0x7fffff) != 0x7fffff && isnormal(1 / q->scale[0]);
+    return nrw_quotient_suits(q->scale[0]);
 }
 
 nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {

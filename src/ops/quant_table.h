@@ -21,6 +21,8 @@ bool nrw_integer_pair_ok(const nrw_node *n);
 typedef enum nrw_pair_kind { NRW_PAIR_ADD, NRW_PAIR_SUB, NRW_PAIR_MUL } nrw_pair_kind;
 bool nrw_pair_u8_suits(const nrw_eval *e);
 nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) NRW_MUST_CHECK;
+/* Whether a quotient by this scale may be computed from its reciprocal. */
+bool nrw_quotient_suits(float scale);
 
 /* n elements between float and an integer type of at most 16 bits, one scale and zero point. */
 void nrw_dequantize_row(nrw_dtype t, const void *q, float scale, int32_t zero, float *x, int64_t n);

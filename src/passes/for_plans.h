@@ -33,4 +33,8 @@ nrw_status nrw_fuse_attention(nrw_model *m, const struct nrw_kernels *kn,
 nrw_status nrw_channels_last(nrw_model *m, const struct nrw_kernels *kn,
                              nrw_error *err) NRW_MUST_CHECK;
 
+/* Sums behind convolutions with channels last become part of them (fuse_residual.c). The main graph
+ * only. */
+nrw_status nrw_fuse_residuals(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
+
 #endif

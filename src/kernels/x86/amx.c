@@ -207,6 +207,9 @@ static void rows_i8(const nrw_rows_i8 *r) {
     case FINISH_SEGMENTS:
         run_kind(r, FINISH_SEGMENTS);
         break;
+    case FINISH_RESIDUAL:
+        run_kind(r, FINISH_RESIDUAL);
+        break;
     case FINISH_F32:
         run_kind(r, FINISH_F32);
         break;

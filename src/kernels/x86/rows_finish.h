@@ -16,6 +16,7 @@ typedef enum nrw_finish_kind {
     FINISH_PLAIN_U8,
     FINISH_U8,
     FINISH_SEGMENTS,
+    FINISH_RESIDUAL,
     FINISH_F32,
     FINISH_I32
 } nrw_finish_kind;
@@ -24,6 +25,7 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
     if (e->out == NRW_OUT_F32) return FINISH_F32;
     if (e->out == NRW_OUT_I32) return FINISH_I32;
     if (e->segments != NULL) return FINISH_SEGMENTS;
+    if (e->residual != NULL) return FINISH_RESIDUAL;
     return e->zero == 0 && e->in_range ? FINISH_PLAIN_U8 : FINISH_U8;
 }
 
@@ -42,6 +44,8 @@ typedef struct nrw_finish {
     __m512i zero; /* int16 */
     bool adds_bias;
     const nrw_segments *segments;
+    const nrw_residual *residual;
+    ptrdiff_t to_residual; /* from c */
 } nrw_finish;
 
 /* acc: of rows `row` and following, of panel `panel`. */
@@ -64,7 +68,9 @@ NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row
                     .bytes = r->ldc * size,
                     .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1,
                     .adds_bias = e->adds_bias,
-                    .segments = e->segments};
+                    .segments = e->segments,
+                    .residual = e->residual};
+    if (kind == FINISH_RESIDUAL) f.to_residual = (const char *)r->residual - (const char *)r->c;
     for (int h = 0; h < 2; h++) {
         f.add[h] = _mm512_loadu_si512(e->add + at + 16 * h);
         f.mul[h] = _mm512_loadu_ps(e->mul + at + 16 * h);
@@ -151,6 +157,55 @@ NRW_INLINE void store_segments(nrw_finish *f, const int32_t *acc, int rows) {
     }
 }
 
+/* a (low or high) half of a row's results as steps from their zero point, then the sum with 16
+ * bytes of the residual as steps from its own. */
+NRW_INLINE __m512i add_residual(const nrw_finish *f, const int32_t *acc, const int h,
+                                __m128i bytes) {
+    const nrw_residual *k = f->residual;
+    const __m512 magic = _mm512_set1_ps(12582912.0f); /* adding it rounds to a whole number */
+    const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
+    __m512 q = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), f->mul[h]);
+    q = _mm512_max_ps(q, _mm512_set1_ps(k->own_least));
+    q = _mm512_min_ps(q, _mm512_set1_ps(k->own_most));
+    q = _mm512_sub_ps(_mm512_add_ps(q, magic), magic);
+    const __m512i r =
+        _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(k->other_zero));
+    const __m512 own = _mm512_mul_ps(_mm512_set1_ps(k->own_scale), q);
+    const __m512 other = _mm512_mul_ps(_mm512_set1_ps(k->other_scale), _mm512_cvtepi32_ps(r));
+    const __m512 y = _mm512_add_ps(own, other), scale = _mm512_set1_ps(k->scale);
+    const __m512 inverse = _mm512_set1_ps(k->inverse), guess = _mm512_mul_ps(y, inverse);
+    __m512 v = _mm512_fmadd_ps(_mm512_fnmadd_ps(guess, scale, y), inverse, guess);
+    v = _mm512_max_ps(v, _mm512_set1_ps(k->least));
+    v = _mm512_min_ps(v, _mm512_set1_ps(k->most));
+    return _mm512_cvtps_epi32(v);
+}
+
+NRW_INLINE __m512i residual_words(const nrw_finish *f, const int32_t *acc, const char *c) {
+    /* Columns are dealt to the halves by fours. */
+    const __m256i apart = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    const __m256i bytes =
+        _mm256_permutevar8x32_epi32(_mm256_maskz_loadu_epi8(f->mask, c + f->to_residual), apart);
+    const __m512i low = add_residual(f, acc, 0, _mm256_castsi256_si128(bytes));
+    const __m512i high = add_residual(f, acc, 1, _mm256_extracti128_si256(bytes, 1));
+    return _mm512_add_epi16(_mm512_packs_epi32(low, high),
+                            _mm512_set1_epi16((short)f->residual->zero));
+}
+
+NRW_INLINE void store_residual(nrw_finish *f, const int32_t *acc, int rows) {
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    for (int i = 0; i < rows; i += 2, acc += 64, f->c += 2 * f->bytes) {
+        const bool both = i + 1 < rows;
+        const __m512i first = residual_words(f, acc, f->c);
+        const __m512i second = both ? residual_words(f, acc + 32, f->c + f->bytes) : first;
+        const __m512i bytes = _mm512_permutexvar_epi64(order, _mm512_packus_epi16(first, second));
+        _mm256_mask_storeu_epi8(f->c, f->mask, _mm512_castsi512_si256(bytes));
+        if (both)
+            _mm256_mask_storeu_epi8(f->c + f->bytes, f->mask, _mm512_extracti64x4_epi64(bytes, 1));
+        else
+            f->c -= f->bytes;
+    }
+}
+
 /* The next n rows of a block. */
 NRW_INLINE void finish_some(nrw_finish *f, int n, const nrw_finish_kind kind) {
     const int end = f->done + n < f->rows ? f->done + n : f->rows;
@@ -163,6 +218,8 @@ NRW_INLINE void finish_some(nrw_finish *f, int n, const nrw_finish_kind kind) {
             store_u8(f, acc, run, kind);
         else if (stored && kind == FINISH_SEGMENTS)
             store_segments(f, acc, run);
+        else if (stored && kind == FINISH_RESIDUAL)
+            store_residual(f, acc, run);
         else if (stored)
             store_wide(f, acc, run, kind);
         f->done += run;
