@@ -1,23 +1,27 @@
 #include "base/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/cpu.h"
 
-/* How it works. A job is the triple (n, fn, arg), published by storing n to `remaining`. Whoever
- * lowers `remaining` from r to r - 1 owns task n - r. A job cannot end while a task is owned and
- * not finished, so an owner may read the triple, whichever job it turns out to belong to; a worker
- * that comes late finds nothing remaining and owns nothing. The caller waits for finished tasks,
- * never for workers.
+/* How it works. A job is its tasks dealt to the threads in ranges, each with a count of what is
+ * left of it, and the function. Whoever lowers a count from r to r - 1 owns the r-th task from the
+ * range's end: first of a thread's own range, so that from job to job it finds in its caches what
+ * it made itself, then of the others'. A job cannot end while a task is owned and not finished, so
+ * an owner may read what belongs to the job, whichever it turns out to be; a worker that comes late
+ * finds nothing left and owns nothing. The caller waits for finished tasks, never for workers.
  *
- * Idle workers spin for some tens of microseconds, which is what makes back-to-back jobs cheap, and
- * sleep after that. Both sleeps follow the same pattern: the sleeper announces itself, then looks
- * again; the other side changes the state, then looks for sleepers. These accesses are sequentially
+ * Idle workers spin for about a millisecond, which is what makes jobs cheap that follow one another
+ * with a little serial work between, and sleep after that; they offer their processor to others
+ * soon. Both sleeps follow the same pattern: the sleeper announces itself, then looks again; the
+ * other side changes the state, then looks for sleepers. These accesses are sequentially
  * consistent, so one of the two always sees the other. */
 
-enum { SPINS = 2000, LINE = 64 };
+enum { SPINS = 4000, FREE_SPINS = 1000, LINE = 64 };
 
 typedef struct worker {
     nrw_pool *pool;
@@ -25,12 +29,18 @@ typedef struct worker {
     int index;
 } worker;
 
+typedef struct range {
+    _Alignas(LINE) _Atomic int64_t left;
+    int64_t end;
+} range;
+
 struct nrw_pool {
     const nrw_allocator *allocator;
     int threads;
     int started; /* workers that run */
     int spins;
     worker *workers; /* [threads - 1] */
+    range *ranges;   /* [threads] */
     int64_t n;
     nrw_task_fn fn;
     void *arg;
@@ -39,12 +49,17 @@ struct nrw_pool {
     _Alignas(LINE) atomic_bool busy; /* a job runs */
     atomic_bool stop;
     atomic_int sleepers;
-    _Alignas(LINE) _Atomic int64_t remaining;
+    _Alignas(LINE) _Atomic uint64_t jobs; /* published so far */
     _Alignas(LINE) _Atomic int64_t done;
     atomic_bool caller_sleeps;
 };
 
-static void relax(void) {
+/* Round i of spinning. */
+static void relax(int i) {
+    if (i >= FREE_SPINS) {
+        sched_yield();
+        return;
+    }
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -52,40 +67,45 @@ static void relax(void) {
 #endif
 }
 
-/* The number of tasks that remained when one was taken over, or 0 when there was none. */
-static int64_t claim(nrw_pool *p) {
-    int64_t r = atomic_load_explicit(&p->remaining, memory_order_relaxed);
+/* Takes over a task of range w. */
+static bool claim(range *w, int64_t *task) {
+    int64_t r = atomic_load_explicit(&w->left, memory_order_relaxed);
     while (r > 0 && !atomic_compare_exchange_weak_explicit(
-                        &p->remaining, &r, r - 1, memory_order_acq_rel, memory_order_relaxed)) {}
-    return r;
+                        &w->left, &r, r - 1, memory_order_acq_rel, memory_order_relaxed)) {}
+    if (r > 0) *task = w->end - r;
+    return r > 0;
 }
 
 static void work(nrw_pool *p, int index) {
-    for (int64_t r; (r = claim(p)) > 0;) {
-        int64_t n = p->n;
-        p->fn(p->arg, n - r, index);
-        if (atomic_fetch_add(&p->done, 1) == n - 1 && atomic_load(&p->caller_sleeps)) {
-            pthread_mutex_lock(&p->lock);
-            pthread_cond_signal(&p->finish);
-            pthread_mutex_unlock(&p->lock);
+    for (int k = 0; k < p->threads; k++) {
+        range *w = &p->ranges[(index + k) % p->threads];
+        for (int64_t task; claim(w, &task);) {
+            int64_t n = p->n;
+            p->fn(p->arg, task, index);
+            if (atomic_fetch_add(&p->done, 1) == n - 1 && atomic_load(&p->caller_sleeps)) {
+                pthread_mutex_lock(&p->lock);
+                pthread_cond_signal(&p->finish);
+                pthread_mutex_unlock(&p->lock);
+            }
         }
     }
 }
 
-static bool has_news(nrw_pool *p) {
-    return atomic_load(&p->remaining) > 0 || atomic_load(&p->stop);
+static bool has_news(nrw_pool *p, uint64_t seen) {
+    return atomic_load(&p->jobs) != seen || atomic_load(&p->stop);
 }
 
 static void *worker_main(void *arg) {
     worker *w = arg;
     nrw_pool *p = w->pool;
     while (!atomic_load(&p->stop)) {
+        const uint64_t seen = atomic_load(&p->jobs);
         work(p, w->index);
-        for (int i = 0; i < p->spins && !has_news(p); i++) relax();
-        if (has_news(p)) continue;
+        for (int i = 0; i < p->spins && !has_news(p, seen); i++) relax(i);
+        if (has_news(p, seen)) continue;
         pthread_mutex_lock(&p->lock);
         atomic_fetch_add(&p->sleepers, 1);
-        while (!has_news(p)) pthread_cond_wait(&p->wake, &p->lock);
+        while (!has_news(p, seen)) pthread_cond_wait(&p->wake, &p->lock);
         atomic_fetch_sub(&p->sleepers, 1);
         pthread_mutex_unlock(&p->lock);
     }
@@ -107,7 +127,9 @@ nrw_status nrw_pool_create(const nrw_allocator *a, int threads, nrw_pool **out, 
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->finish, NULL);
     p->workers = nrw_mem_alloc(a, (size_t)threads * sizeof *p->workers);
-    if (!p->workers) {
+    p->ranges = nrw_mem_alloc(a, (size_t)threads * sizeof *p->ranges);
+    if (p->ranges) memset(p->ranges, 0, (size_t)threads * sizeof *p->ranges);
+    if (!p->workers || !p->ranges) {
         nrw_pool_destroy(p);
         NRW_OOM(err);
     }
@@ -134,6 +156,7 @@ void nrw_pool_destroy(nrw_pool *p) {
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
     nrw_mem_free(p->allocator, p->workers, (size_t)p->threads * sizeof *p->workers);
+    nrw_mem_free(p->allocator, p->ranges, (size_t)p->threads * sizeof *p->ranges);
     nrw_mem_free(p->allocator, p, sizeof *p);
 }
 
@@ -157,7 +180,12 @@ static void publish(nrw_pool *p, int64_t n, nrw_task_fn fn, void *arg) {
     p->arg = arg;
     atomic_store(&p->done, 0);
     atomic_store(&p->caller_sleeps, false);
-    atomic_store(&p->remaining, n);
+    for (int i = 0; i < p->threads; i++) {
+        const int64_t begin = n * i / p->threads, end = n * (i + 1) / p->threads;
+        p->ranges[i].end = end;
+        atomic_store_explicit(&p->ranges[i].left, end - begin, memory_order_release);
+    }
+    atomic_fetch_add(&p->jobs, 1);
     if (atomic_load(&p->sleepers) == 0) return;
     pthread_mutex_lock(&p->lock);
     if (n == 2) {
@@ -171,7 +199,7 @@ static void publish(nrw_pool *p, int64_t n, nrw_task_fn fn, void *arg) {
 static void wait_until_done(nrw_pool *p, int64_t n) {
     for (int i = 0; i < p->spins; i++) {
         if (atomic_load(&p->done) == n) return;
-        relax();
+        relax(i);
     }
     atomic_store(&p->caller_sleeps, true);
     pthread_mutex_lock(&p->lock);

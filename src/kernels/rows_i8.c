@@ -133,7 +133,11 @@ void nrw_rows_run(const nrw_rows_call *call) {
                             .epilogue = *call->epilogue};
     const int64_t blocks = nrw_ceil_div(call->rows, BLOCK_ROWS);
     int64_t col_parts = 1;
-    if (threads > 1 && blocks >= 2 * threads)
+    /* Weights that are much larger than what they are multiplied with are read once, in parts. */
+    const bool heavy =
+        r.panels >= 2 * threads &&
+        r.panels * r.block.panel_bytes > 2 * call->rows * ((int64_t)r.block.steps * r.block.depth);
+    if (threads > 1 && blocks >= 2 * threads && !heavy)
         r.row_parts = threads * (blocks >= 8 * threads ? 2 : 1);
     else if (threads > 1)
         col_parts = r.panels < threads ? r.panels : threads;

@@ -6,7 +6,7 @@
 #include "ops/broadcast.h"
 
 /* Elements per task: small enough to share the work of a layer, large enough to hide the call. */
-#define PIECE 16384
+#define PIECE 8192
 
 typedef struct odometer {
     nrw_row_fn fn;

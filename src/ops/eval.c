@@ -132,7 +132,7 @@ typedef struct convert_job {
     int64_t n;
 } convert_job;
 
-enum { CONVERT_CHUNK = 1 << 15 };
+enum { CONVERT_CHUNK = 1 << 13 };
 
 static void convert_chunk(void *arg, int64_t i, int worker) {
     (void)worker;

@@ -8,7 +8,7 @@
 #include "ops/vmath.h"
 
 /* About this many elements make a task. */
-#define TASK_ELEMENTS 32768
+#define TASK_ELEMENTS 8192
 
 #define REAL         float
 #define IN           nrw_floats_in
