@@ -52,6 +52,64 @@ PAIR_ROW(add, u + v)
 PAIR_ROW(sub, u - v)
 PAIR_ROW(mul, u *v)
 
+/* Products with one number for each channel, which comes last: as mul, with the numbers real
+ * already.
+ */
+typedef struct channels {
+    pair p;
+    const uint8_t *x;
+    uint8_t *y;
+    const float *by; /* [span], repeated */
+    int64_t span;
+} channels;
+
+NRW_WIDE static void scale_span(const pair *q, uint8_t *restrict y, const uint8_t *restrict x,
+                                const float *restrict by, int64_t n) {
+    const pair k = *q, *const p = &k;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = quantize(p->a_scale * (float)((int32_t)x[i] - p->a_zero) * by[i], p);
+}
+
+static void scale_spans(void *arg, int64_t begin, int64_t end) {
+    const channels *c = arg;
+    for (int64_t at = begin; at < end; at += c->span)
+        scale_span(&c->p, c->y + at, c->x + at, c->by, end - at < c->span ? end - at : c->span);
+}
+
+/* Which input is a vector along the last axis of the output, the other one being as large as it;
+ * -1: neither. */
+static int channel_input(const nrw_eval *e) {
+    const int64_t count = nrw_tensor_count(&e->out[0]), rank = e->out[0].rank;
+    const int64_t last = rank > 0 ? e->out[0].dims[rank - 1] : 0;
+    for (int i = 0; i < 2; i++) {
+        const nrw_tensor *v = e->in[i];
+        const bool vector =
+            v->rank > 0 && v->dims[v->rank - 1] == last && nrw_tensor_count(v) == last && last > 1;
+        if (vector && nrw_tensor_count(e->in[1 - i]) == count && count > last) return i;
+    }
+    return -1;
+}
+
+/* in[v] is the vector. */
+static nrw_status scale_channels(nrw_eval *e, const pair *p, int v) {
+    enum { SPAN = 1024, WORK = 16 };
+    const nrw_tensor *vector = e->in[v], *x = e->in[1 - v];
+    const int64_t n = nrw_tensor_count(vector), times = n < SPAN ? SPAN / n : 1;
+    float *by = nrw_arena_alloc(e->scratch, (size_t)(n * times) * sizeof *by);
+    if (by == NULL) NRW_OOM(e->err);
+    const float scale = v == 1 ? p->b_scale : p->a_scale;
+    const int32_t zero = v == 1 ? p->b_zero : p->a_zero;
+    for (int64_t i = 0; i < n * times; i++)
+        by[i] = scale * (float)((int32_t)((const uint8_t *)vector->data)[i % n] - zero);
+    channels c = {*p, x->data, e->out[0].data, by, n * times};
+    if (v == 0) { /* products of floats commute */
+        c.p.a_scale = p->b_scale;
+        c.p.a_zero = p->b_zero;
+    }
+    nrw_each_range(e->pool, nrw_tensor_count(x), c.span * WORK, scale_spans, &c);
+    return NRW_OK;
+}
+
 /* With one scale for all, sums of integers are exact: rounding in float never reaches half a step.
  */
 NRW_WIDE static void add_alike(const void *arg, void *out, const void *const *in,
@@ -106,6 +164,8 @@ nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {
                     .high = (float)(255 - zero)};
     static const nrw_row_fn rows[] = {
         [NRW_PAIR_ADD] = add, [NRW_PAIR_SUB] = sub, [NRW_PAIR_MUL] = mul};
+    const int vector = kind == NRW_PAIR_MUL ? channel_input(e) : -1;
+    if (vector >= 0) return scale_channels(e, &p, vector);
     const bool alike = kind == NRW_PAIR_ADD && p.a_scale == p.scale && p.b_scale == p.scale;
     return nrw_each_row(e, &e->out[0], 2, e->in, alike ? add_alike : rows[kind], &p);
 }

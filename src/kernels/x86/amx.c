@@ -210,6 +210,9 @@ static void rows_i8(const nrw_rows_i8 *r) {
     case FINISH_RESIDUAL:
         run_kind(r, FINISH_RESIDUAL);
         break;
+    case FINISH_ANY_U8:
+        run_kind(r, FINISH_ANY_U8);
+        break;
     case FINISH_F32:
         run_kind(r, FINISH_F32);
         break;

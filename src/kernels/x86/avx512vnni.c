@@ -153,6 +153,9 @@ void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r) {
     case FINISH_RESIDUAL:
         rows_sweep(r, FINISH_RESIDUAL);
         break;
+    case FINISH_ANY_U8:
+        rows_sweep(r, FINISH_ANY_U8);
+        break;
     case FINISH_F32:
         rows_sweep(r, FINISH_F32);
         break;

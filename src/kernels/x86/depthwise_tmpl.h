@@ -24,22 +24,20 @@ INLINE void NAME(weave)(const uint8_t *const *rows, int64_t at, V *out) {
     out[3] = unpack_hi16(b, d);
 }
 
-/* Clamping from above first keeps the conversion in range; where `plain`, nothing leaves it and the
- * zero point is 0. */
-INLINE V NAME(words)(const nrw_depthwise_i8 *d, V a, V b, const float *mul, const bool plain) {
+/* Clamping from above first keeps the conversion in range, where multipliers could leave it. */
+INLINE V NAME(words)(const nrw_depthwise_i8 *d, V a, V b, const float *mul, const bool in_range) {
     VF x = mul_f(to_float(a), load_f(mul)), y = mul_f(to_float(b), load_f(mul + W / 4));
-    if (!plain) {
+    if (!in_range) {
         x = min_f(x, set1_f(32767.0f));
         y = min_f(y, set1_f(32767.0f));
     }
-    const V w = packs_32(to_int(x), to_int(y));
-    return plain ? w : adds_16(w, set1_16((short)d->zero));
+    return adds_16(packs_32(to_int(x), to_int(y)), set1_16((short)d->zero));
 }
 
 INLINE void NAME(finish)(const nrw_depthwise_i8 *d, const V *acc, const float *mul, uint8_t *y,
-                         int64_t n, const bool plain) {
-    const V low = NAME(words)(d, acc[0], acc[1], mul, plain);
-    const V high = NAME(words)(d, acc[2], acc[3], mul + W / 2, plain);
+                         int64_t n, const bool in_range) {
+    const V low = NAME(words)(d, acc[0], acc[1], mul, in_range);
+    const V high = NAME(words)(d, acc[2], acc[3], mul + W / 2, in_range);
     store_some(y, n, packus_16(low, high));
 }
 
@@ -48,7 +46,7 @@ INLINE void NAME(finish)(const nrw_depthwise_i8 *d, const V *acc, const float *m
 INLINE void NAME(column)(const nrw_depthwise_i8 *d, const V *woven, int64_t columns,
                          const int8_t *w, const int32_t *add, const float *mul, int64_t x,
                          int64_t c, const int groups, const int kw, const int lines,
-                         const bool plain) {
+                         const bool in_range) {
     V acc[2][4];
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++) acc[0][q] = acc[1][q] = load_v(add + q * (W / 4));
@@ -69,11 +67,11 @@ INLINE void NAME(column)(const nrw_depthwise_i8 *d, const V *woven, int64_t colu
     }
 #pragma GCC unroll 2
     for (int l = 0; l < lines; l++)
-        NAME(finish)(d, acc[l], mul, d->y[l] + x * d->channels + c, d->channels - c, plain);
+        NAME(finish)(d, acc[l], mul, d->y[l] + x * d->channels + c, d->channels - c, in_range);
 }
 
 INLINE void NAME(block)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c, const int groups,
-                        const int kw, const int lines, const bool plain) {
+                        const int kw, const int lines, const bool in_range) {
     V woven[WOVEN * 4];
     const int apart = (int)(d->stride / d->step);
     int64_t outs = (WOVEN / groups - kw) / apart + 1; /* at a time */
@@ -88,7 +86,7 @@ INLINE void NAME(block)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c, c
         }
         for (int64_t o = 0; o < outs; o++) {
             NAME(column)(d, woven + o * apart * 4, columns, w, d->add + c, d->mul + c, x + o, c,
-                         groups, kw, lines, plain);
+                         groups, kw, lines, in_range);
         }
     }
 }
@@ -117,26 +115,27 @@ static void NAME(apart)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c) {
 
 #define SHAPE(g, k, l)                                                                             \
     if (d->groups == g && d->kw == k && d->lines == l) {                                           \
-        NAME(block)(d, w, c, g, k, l, plain);                                                      \
+        NAME(block)(d, w, c, g, k, l, in_range);                                                   \
         return;                                                                                    \
     }
 
-INLINE void NAME(shapes)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c, const bool plain) {
+INLINE void NAME(shapes)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c,
+                         const bool in_range) {
     SHAPE(1, 3, 2)
     SHAPE(1, 3, 1)
     SHAPE(2, 5, 2)
     SHAPE(2, 5, 1)
     if (d->lines == 2)
-        NAME(block)(d, w, c, d->groups, d->kw, 2, plain);
+        NAME(block)(d, w, c, d->groups, d->kw, 2, in_range);
     else
-        NAME(block)(d, w, c, d->groups, d->kw, 1, plain);
+        NAME(block)(d, w, c, d->groups, d->kw, 1, in_range);
 }
 
 static void NAME(run)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c) {
     const bool shared = d->stride % d->step == 0 && d->groups * (d->kw + 1) <= WOVEN;
     if (!shared)
         NAME(apart)(d, w, c);
-    else if (d->zero == 0 && d->in_range)
+    else if (d->in_range)
         NAME(shapes)(d, w, c, true);
     else
         NAME(shapes)(d, w, c, false);

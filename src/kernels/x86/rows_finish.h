@@ -10,11 +10,12 @@
 
 #define NRW_INLINE static inline __attribute__((always_inline))
 
-/* Variants of an epilogue, known when loops are compiled. Plain bytes have a zero point of 0 and
- * multipliers that leave any sum in the range of int32. */
+/* Variants of an epilogue, known when loops are compiled. Bytes are usual where multipliers leave
+ * any sum in the range of int32, and plain where the zero point is 0 as well. */
 typedef enum nrw_finish_kind {
     FINISH_PLAIN_U8,
     FINISH_U8,
+    FINISH_ANY_U8,
     FINISH_SEGMENTS,
     FINISH_RESIDUAL,
     FINISH_F32,
@@ -26,7 +27,8 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
     if (e->out == NRW_OUT_I32) return FINISH_I32;
     if (e->segments != NULL) return FINISH_SEGMENTS;
     if (e->residual != NULL) return FINISH_RESIDUAL;
-    return e->zero == 0 && e->in_range ? FINISH_PLAIN_U8 : FINISH_U8;
+    if (!e->in_range) return FINISH_ANY_U8;
+    return e->zero == 0 ? FINISH_PLAIN_U8 : FINISH_U8;
 }
 
 /* A block of sums on its way to results, and the panel's share of the epilogue. Rows come in lines
@@ -77,7 +79,7 @@ NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row
         if (kind == FINISH_F32 || kind == FINISH_SEGMENTS)
             f.bias[h] = _mm512_loadu_ps(e->bias + at + 16 * h);
     }
-    if (kind == FINISH_U8) f.zero = _mm512_set1_epi16((short)e->zero);
+    if (kind == FINISH_U8 || kind == FINISH_ANY_U8) f.zero = _mm512_set1_epi16((short)e->zero);
     return f;
 }
 
@@ -88,11 +90,11 @@ NRW_INLINE __m512i to_words(const nrw_finish *f, const int32_t *acc, const nrw_f
     for (int h = 0; h < 2; h++) {
         const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
         __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), f->mul[h]);
-        if (kind == FINISH_U8) x = _mm512_min_ps(x, _mm512_set1_ps(32767.0f));
+        if (kind == FINISH_ANY_U8) x = _mm512_min_ps(x, _mm512_set1_ps(32767.0f));
         w[h] = _mm512_cvtps_epi32(x);
     }
     const __m512i words = _mm512_packs_epi32(w[0], w[1]);
-    return kind == FINISH_U8 ? _mm512_adds_epi16(words, f->zero) : words;
+    return kind == FINISH_PLAIN_U8 ? words : _mm512_adds_epi16(words, f->zero);
 }
 
 /* Two rows of bytes. */
@@ -214,7 +216,7 @@ NRW_INLINE void finish_some(nrw_finish *f, int n, const nrw_finish_kind kind) {
         const int64_t left = (stored ? f->width : f->pitch) - f->x;
         const int run = left < end - f->done ? (int)left : end - f->done;
         const int32_t *acc = f->acc + 32 * f->done;
-        if (stored && (kind == FINISH_PLAIN_U8 || kind == FINISH_U8))
+        if (stored && (kind == FINISH_PLAIN_U8 || kind == FINISH_U8 || kind == FINISH_ANY_U8))
             store_u8(f, acc, run, kind);
         else if (stored && kind == FINISH_SEGMENTS)
             store_segments(f, acc, run);
