@@ -21,27 +21,36 @@ static nrw_rows_shape shape_of(const nrw_conv *c) {
                : nrw_rows_shape_of((int)(kh * kw), c->in_channels, c->out_channels);
 }
 
-/* Weights come as [out][in][kh][kw]; rows want [kh][kw][in]. */
+/* Weights come as [out][in][taps]; rows want [out][taps][in]. */
+static void turn(int8_t *restrict to, const int8_t *restrict w, int64_t out, int64_t in,
+                 int64_t taps) {
+    for (int64_t o = 0; o < out; o++, to += taps * in, w += taps * in) {
+        for (int64_t t = 0; t < taps; t++) {
+            for (int64_t i = 0; i < in; i++) to[t * in + i] = w[i * taps + t];
+        }
+    }
+}
+
 static nrw_status pack_dense(const nrw_conv *c, const int8_t *w, nrw_arena *arena,
                              nrw_conv_last *out, int32_t *sums, nrw_error *err) {
-    const int64_t taps = c->kernel[1] * c->kernel[2], in = c->in_channels, all = taps * in;
+    const int64_t taps = c->kernel[1] * c->kernel[2], all = taps * c->in_channels;
     size_t bytes;
     if (!nrw_rows_weight_bytes(&out->shape, &bytes)) NRW_OOM(err);
     int8_t *packed = nrw_arena_alloc(arena, bytes + 64);
+    if (packed == NULL) NRW_OOM(err);
     nrw_arena scratch;
     nrw_arena_init(&scratch, arena->allocator);
-    int8_t *turned = nrw_arena_alloc(&scratch, (size_t)(all * c->out_channels) + 1);
-    if (packed == NULL || turned == NULL) {
-        nrw_arena_free(&scratch);
-        NRW_OOM(err);
-    }
-    for (int64_t o = 0; o < c->out_channels; o++) {
-        for (int64_t i = 0; i < in; i++) {
-            const int8_t *from = w + (o * in + i) * taps;
-            for (int64_t t = 0; t < taps; t++) turned[o * all + t * in + i] = from[t];
+    int8_t *turned = NULL;
+    if (taps > 1) {
+        turned = nrw_arena_alloc(&scratch, (size_t)(all * c->out_channels) + 1);
+        if (turned == NULL) {
+            nrw_arena_free(&scratch);
+            NRW_OOM(err);
         }
+        turn(turned, w, c->out_channels, c->in_channels, taps);
     }
-    nrw_rows_pack(&out->shape, (nrw_rows_from){turned, out->shape.k, 1, all}, packed, sums);
+    const nrw_rows_from from = {turned != NULL ? turned : w, out->shape.k, 1, all};
+    nrw_rows_pack(&out->shape, from, packed, sums);
     nrw_arena_free(&scratch);
     out->packed = packed;
     return NRW_OK;

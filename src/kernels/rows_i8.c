@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/wide.h"
+
 enum { PANEL = NRW_ROWS_PANEL, HALF = PANEL / 2, BLOCK_ROWS = 32, PART_BYTES = 256 << 10 };
 
 nrw_rows_shape nrw_rows_shape_of(int segments, int64_t k, int64_t n) {
@@ -23,11 +25,17 @@ bool nrw_rows_weight_bytes(const nrw_rows_shape *s, size_t *bytes) {
     return nrw_mul_size((size_t)panel_bytes(s), (size_t)nrw_ceil_div(s->n, PANEL), bytes);
 }
 
+/* Where weights of four values of k go: `half` bytes from one half of the step to the other. */
+typedef struct fours {
+    int64_t half;
+    int places[PANEL]; /* of each column */
+} fours;
+
 /* Four values of k, from w on, of `cols` columns of a panel. */
-static void pack_four(const int8_t *w, int64_t row, int64_t col, int values, int cols,
-                      const int *places, int8_t *dst, int32_t *sums) {
+static void pack_four(const fours *f, const int8_t *w, int64_t row, int64_t col, int values,
+                      int cols, int8_t *dst, int32_t *sums) {
     for (int c = 0; c < cols; c++) {
-        int8_t *to = dst + places[c];
+        int8_t *to = dst + f->places[c];
         for (int k = 0; k < values; k++) {
             const int8_t v = w[k * row + c * col];
             to[k] = v;
@@ -36,23 +44,62 @@ static void pack_four(const int8_t *w, int64_t row, int64_t col, int values, int
     }
 }
 
+/* The same of a whole panel whose columns lie side by side. Neighbours by four stay so. */
+NRW_WIDE static void pack_four_rows(const fours *f, const int8_t *restrict w, int64_t row,
+                                    int8_t *restrict dst, int32_t *restrict sums) {
+    int8_t woven[4 * PANEL];
+    const int8_t *a = w, *b = w + row, *c = w + 2 * row, *d = w + 3 * row;
+    for (int i = 0; i < PANEL; i++) {
+        woven[4 * i] = a[i];
+        woven[4 * i + 1] = b[i];
+        woven[4 * i + 2] = c[i];
+        woven[4 * i + 3] = d[i];
+        sums[i] += a[i] + b[i] + c[i] + d[i];
+    }
+    for (int i = 0; i < PANEL; i += 4) memcpy(dst + f->places[i], woven + 4 * i, 16);
+}
+
+/* Whole fours of k of `cols` columns whose values lie side by side. */
+static void pack_column_fours(const fours *f, const int8_t *w, int64_t col, int cols, int8_t *dst) {
+    for (int c = 0; c < cols; c++) memcpy(dst + f->places[c], w + c * col, 4);
+}
+
+NRW_WIDE static int32_t sum_of(const int8_t *w, int64_t n) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += w[i];
+    return sum;
+}
+
+/* One segment of the panel from w on. */
+static void pack_segment(const nrw_rows_shape *s, const fours *f, const int8_t *w, int64_t row,
+                         int64_t col, int cols, int8_t *dst, int32_t *sums) {
+    const bool columns = row == 1 && s->k >= 4;
+    for (int c = 0; columns && c < cols; c++) sums[c] += sum_of(w + c * col, s->k / 4 * 4);
+    for (int64_t i = 0; i < s->k; i += 4) {
+        /* Steps are whole fours, so that four values never part. */
+        int8_t *step = dst + (i / s->depth) * 2 * f->half + i % s->depth * HALF;
+        const int values = s->k - i < 4 ? (int)(s->k - i) : 4;
+        if (values == 4 && columns)
+            pack_column_fours(f, w + i, col, cols, step);
+        else if (values == 4 && col == 1 && cols == PANEL)
+            pack_four_rows(f, w + i * row, row, step, sums);
+        else
+            pack_four(f, w + i * row, row, col, values, cols, step, sums);
+    }
+}
+
 void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, int32_t *sums) {
-    const int64_t half = (int64_t)HALF * s->depth; /* bytes of a half of a step */
-    int places[PANEL];
-    for (int c = 0; c < PANEL; c++) places[c] = dealt(c) / HALF * (int)half + dealt(c) % HALF * 4;
+    fours f = {.half = (int64_t)HALF * s->depth};
+    for (int c = 0; c < PANEL; c++)
+        f.places[c] = dealt(c) / HALF * (int)f.half + dealt(c) % HALF * 4;
     memset(dst, 0, (size_t)(nrw_ceil_div(s->n, PANEL) * panel_bytes(s)));
     memset(sums, 0, (size_t)s->n * sizeof *sums);
     for (int64_t c = 0; c < s->n; c += PANEL) {
         const int cols = s->n - c < PANEL ? (int)(s->n - c) : PANEL;
         for (int g = 0; g < s->segments; g++) {
-            for (int64_t i = 0; i < s->k; i += 4) {
-                /* Steps are whole fours, so that four values never part. */
-                int8_t *step = dst + (i / s->depth) * 2 * half + i % s->depth * HALF;
-                const int8_t *w = from.w + g * from.segment + i * from.row + c * from.col;
-                const int values = s->k - i < 4 ? (int)(s->k - i) : 4;
-                pack_four(w, from.row, from.col, values, cols, places, step, sums + c);
-            }
-            dst += s->steps * 2 * half;
+            const int8_t *w = from.w + g * from.segment + c * from.col;
+            pack_segment(s, &f, w, from.row, from.col, cols, dst, sums + c);
+            dst += s->steps * 2 * f.half;
         }
     }
 }
