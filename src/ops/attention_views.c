@@ -159,6 +159,17 @@ static nrw_status reference(nrw_eval *e) {
 
 /* Kernels. */
 
+/* The room that they need is reckoned without checks, and grows with these. */
+static bool fits_kernels(const int64_t *sizes) {
+    enum { MOST = 1 << 20 };
+    int64_t values;
+    for (int i = M; i < SIZES; i++) {
+        if (sizes[i] > MOST) return false;
+    }
+    values = (sizes[N] + 64) * (sizes[D] + sizes[DV] + 128); /* at most 2^42 */
+    return values <= INT32_MAX;
+}
+
 static void run_head(void *arg, int64_t i, int worker) {
     const heads *h = arg;
     const nrw_attention_f32 a = head(h, i);
@@ -169,8 +180,9 @@ static nrw_status run(nrw_eval *e) {
     const int64_t *sizes;
     heads h = {0};
     NRW_TRY(read(e, &sizes, &h));
+    if (!fits_kernels(sizes)) return reference(e);
     h.room_bytes = e->kernels->attention_room(&h.first);
-    h.room = nrw_eval_scratch(e, nrw_pool_threads(e->pool), (int)h.room_bytes);
+    h.room = nrw_eval_scratch(e, nrw_pool_threads(e->pool), h.room_bytes);
     if (h.room == NULL) NRW_OOM(e->err);
     nrw_pool_run(e->pool, sizes[BATCH] * sizes[HEADS], run_head, &h);
     return NRW_OK;

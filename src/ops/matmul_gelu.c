@@ -29,9 +29,9 @@ static nrw_smooth function_of(const nrw_node *n) {
     return nrw_gelu(nrw_attr_str(n, "approximate", "none"));
 }
 
-static int64_t rows_of(const nrw_tensor *x) {
-    const int64_t k = x->dims[x->rank - 1];
-    return k > 0 ? nrw_tensor_count(x) / k : 0;
+static int64_t rows_of(const nrw_tensor *y) {
+    const int64_t n = y->dims[y->rank - 1];
+    return n > 0 ? nrw_tensor_count(y) / n : 0;
 }
 
 /* B, which may be shorter than it claims in a file that nobody should have written. */
@@ -54,7 +54,7 @@ static nrw_status reference(nrw_eval *e) {
     NRW_TRY(nrw_doubles_out(e, 0, &y));
     if (y == NULL) return NRW_OK;
     const nrw_smooth gelu = function_of(e->node);
-    const int64_t m = rows_of(e->in[0]), k = w->dims[0], n = w->dims[1];
+    const int64_t m = rows_of(&e->out[0]), k = w->dims[0], n = w->dims[1];
     for (int64_t i = 0; i < m * n; i++) {
         double sum = b != NULL ? (double)b[i % n] : 0;
         for (int64_t j = 0; j < k; j++) sum += x[i / n * k + j] * values[j * n + i % n];
@@ -72,7 +72,7 @@ typedef struct state {
 static nrw_status run(nrw_eval *e) {
     const state *s = e->state;
     const nrw_tensor *x = e->in[0], *w = e->in[1];
-    const int64_t m = rows_of(x);
+    const int64_t m = rows_of(&e->out[0]);
     if (nrw_tensor_count(&e->out[0]) == 0) return NRW_OK;
     return nrw_run_product_i8(e, e->kernels, m, w->dims[0], w->dims[1],
                               (nrw_matrix){x->data, w->dims[0], 1}, x->dtype, &s->w, &s->epilogue,
@@ -86,7 +86,7 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
         !nrw_weighted_ok(p->node, 1, 0, 1) || x->quant->dynamic || !nrw_quant_is_u8(y->quant) ||
         y->quant->dynamic ||
         (b != NULL && (b->data == NULL || b->is_input || b->quant != NULL ||
-                       nrw_tensor_count(b->data) != w->data->dims[1])))
+                       b->data->dtype != NRW_F32 || nrw_tensor_count(b->data) != w->data->dims[1])))
         return NRW_OK;
     const int64_t k = w->data->dims[0], n = w->data->dims[1];
     state *s = nrw_arena_calloc(p->arena, 1, sizeof *s);

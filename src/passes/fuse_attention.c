@@ -299,8 +299,9 @@ static nrw_status fuse(nrw_node *softmax, nrw_error *err) {
     trace(m.scores->inputs[1], &k, 0); /* [..., d, n] */
     trace(m.values->inputs[1], &v, 0);
     const int rank = p->type.rank, row = rank - 2, last = rank - 1;
-    if (q.rank != rank || !same_stack(&q, &k) || !same_stack(&q, &v) || v.scale != 1 ||
-        !has_rows(&q, last) || !has_rows(&k, row) || !has_rows(&v, last))
+    if (q.rank != rank || m.values->outputs[0]->type.rank != rank || m.y->type.rank != rank ||
+        !same_stack(&q, &k) || !same_stack(&q, &v) || v.scale != 1 || !has_rows(&q, last) ||
+        !has_rows(&k, row) || !has_rows(&v, last))
         return NRW_OK;
     sizes[BATCH] = rank > 3 ? q.dims[rank - 4] : 1;
     sizes[HEADS] = rank > 2 ? q.dims[rank - 3] : 1;
