@@ -197,7 +197,6 @@ typedef struct nrw_kernels {
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
     /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
     void (*table_u8)(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
-    /* NULL: nrw_segments_u8. */
     void (*segments_u8)(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
     /* room: attention_room bytes for the kernel's own use. NULL: not in this tier. */
     void (*attention_f32)(const nrw_attention_f32 *a, void *room);

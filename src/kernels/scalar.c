@@ -132,4 +132,5 @@ const nrw_kernels nrw_kernels_scalar = {
     .i8_tile = i8_tile,
     .i8_taps = i8_taps,
     .i8_interleave = i8_interleave,
+    .segments_u8 = nrw_segments_u8,
 };

@@ -133,8 +133,7 @@ static nrw_status run_segments(nrw_eval *e, const nrw_kernels *kn, int64_t m, in
     if (wide == NULL) NRW_OOM(e->err);
     plain.segments = NULL;
     NRW_TRY(nrw_run_product_i8(e, kn, m, k, n, a, x, b, &plain, wide));
-    (kn->segments_u8 != NULL ? kn->segments_u8 : nrw_segments_u8)(epilogue->segments, wide, y,
-                                                                  m * n);
+    kn->segments_u8(epilogue->segments, wide, y, m * n);
     return NRW_OK;
 }
 

@@ -37,8 +37,7 @@ static void part(void *arg, int64_t begin, int64_t end) {
 static nrw_status run(nrw_eval *e) {
     enum { GRAIN = 16384 };
     const nrw_kernels *kn = e->kernels;
-    job j = {kn->segments_u8 != NULL ? kn->segments_u8 : nrw_segments_u8, e->state, e->in[0]->data,
-             e->out[0].data};
+    job j = {kn->segments_u8, e->state, e->in[0]->data, e->out[0].data};
     nrw_each_range(e->pool, nrw_tensor_count(&e->out[0]), GRAIN, part, &j);
     return NRW_OK;
 }

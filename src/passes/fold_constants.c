@@ -241,8 +241,7 @@ static nrw_status put_constant(nrw_value *v, const nrw_tensor *t, nrw_error *err
     const char *made_up = c->name;
     NRW_TRY(nrw_value_replace(v, c, err));
     if (c->name != made_up) return NRW_OK; /* an output: it has the name already */
-    c->name = v->name;
-    v->name = made_up;
+    nrw_value_swap_names(c, v);
     return NRW_OK;
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
-#include "ops/eval.h"
 #include "passes/for_plans.h"
 #include "passes/match.h"
 #include "passes/pass.h"
@@ -270,17 +269,13 @@ static bool output_steps(const match *m, int rank, int64_t *steps) {
     return out[rank - 1] == 1;
 }
 
-static nrw_status set(nrw_node *n, const char *name, int64_t count, const int64_t *v,
-                      nrw_error *err) {
-    return nrw_node_set_ints(n, name, count, v, err);
-}
-
 static nrw_status set_view(nrw_node *n, int i, const char *name, const view *v, int row,
                            nrw_error *err) {
     int64_t batch, heads;
     stack_steps(v, &batch, &heads);
     NRW_TRY(nrw_node_set_input(n, i, v->base, err));
-    return set(n, name, 4, (const int64_t[]){v->offset, batch, heads, v->steps[row]}, err);
+    return nrw_node_set_ints(n, name, 4, (const int64_t[]){v->offset, batch, heads, v->steps[row]},
+                             err);
 }
 
 static nrw_status fuse(nrw_node *softmax, nrw_error *err) {
@@ -320,11 +315,11 @@ static nrw_status fuse(nrw_node *softmax, nrw_error *err) {
     NRW_TRY(set_view(n, 2, "v", &v, row, err));
     if (m.mask != NULL) {
         NRW_TRY(nrw_node_set_input(n, 3, m.mask, err));
-        NRW_TRY(set(n, "mask", 4, mask, err));
+        NRW_TRY(nrw_node_set_ints(n, "mask", 4, mask, err));
     }
-    NRW_TRY(set(n, "sizes", SIZES, sizes, err));
-    NRW_TRY(set(n, "y", 3, y, err));
-    NRW_TRY(set(n, "shape", m.y->type.rank, m.y->type.dims, err));
+    NRW_TRY(nrw_node_set_ints(n, "sizes", SIZES, sizes, err));
+    NRW_TRY(nrw_node_set_ints(n, "y", 3, y, err));
+    NRW_TRY(nrw_node_set_ints(n, "shape", m.y->type.rank, m.y->type.dims, err));
     NRW_TRY(nrw_node_set_float(n, "scale", m.scale * q.scale * k.scale, err));
     NRW_TRY(nrw_node_set_int(n, "nan_is_zero", m.nan_is_zero, err));
     nrw_node *before = m.y->producer;
@@ -335,15 +330,8 @@ static nrw_status fuse(nrw_node *softmax, nrw_error *err) {
 
 /* Products to 17 bits are more than enough for what came from integers; a model that is all float
  * keeps float products. */
-static bool is_quantized(const nrw_graph *g) {
-    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
-        if (nrw_eval_is_annotated(n)) return true;
-    }
-    return false;
-}
-
 nrw_status nrw_fuse_attention(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err) {
-    if (kn->attention_f32 == NULL || !is_quantized(m->graph)) return NRW_OK;
+    if (kn->attention_f32 == NULL || !nrw_is_annotated(m->graph)) return NRW_OK;
     for (nrw_node *n = m->graph->first; n != NULL; n = n->next) {
         if (nrw_is(n, "Softmax")) NRW_TRY_CTX(err, fuse(n, err), "node '%s'", n->name);
     }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/eval.h"
+
 bool nrw_is(const nrw_node *n, const char *type) {
     return n != NULL && n->op != NULL && n->domain[0] == 0 && strcmp(n->type, type) == 0;
 }
@@ -53,6 +55,13 @@ bool nrw_clamp_bounds(const nrw_node *n, double *lo, double *hi) {
 nrw_node *nrw_made_by(const nrw_value *v, const char *type) {
     if (v == NULL || !nrw_is(v->producer, type) || nrw_value_only_use(v) == NULL) return NULL;
     return v->producer;
+}
+
+bool nrw_is_annotated(const nrw_graph *g) {
+    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
+        if (nrw_eval_is_annotated(n)) return true;
+    }
+    return false;
 }
 
 nrw_status nrw_each_graph(nrw_graph *g, nrw_graph_fn fn, void *user, nrw_error *err) {

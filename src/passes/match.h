@@ -23,6 +23,9 @@ bool nrw_clamp_bounds(const nrw_node *n, double *lo, double *hi);
 /* The node that makes v if it is of this type and v has no other use than the one given. */
 nrw_node *nrw_made_by(const nrw_value *v, const char *type);
 
+/* Any node of the graph itself reads or makes an annotated value. */
+bool nrw_is_annotated(const nrw_graph *g);
+
 /* Calls fn for every graph of the model: the main one, then the bodies of its nodes, and so on. */
 typedef nrw_status (*nrw_graph_fn)(nrw_graph *g, void *user, nrw_error *err);
 nrw_status nrw_each_graph(nrw_graph *g, nrw_graph_fn fn, void *user, nrw_error *err) NRW_MUST_CHECK;

@@ -145,7 +145,7 @@ static nrw_status run(nrw_model *m, nrw_arena *scratch, bool *changed, nrw_error
 
 const nrw_pass nrw_pass_palette_constants = {"palette_constants", run};
 
-/* The Gather of a palette, or NULL. */
+/* The bytes of a palette that ends in this Gather; NULL: it is none. */
 static const nrw_tensor *bytes_of(const nrw_node *n) {
     if (!nrw_is(n, "Gather") || nrw_attr_int(n, "axis", 0) != 0 || n->inputs[1] == NULL)
         return NULL;

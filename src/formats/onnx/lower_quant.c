@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "formats/onnx/quantized.h"
-#include "ops/eval.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
@@ -210,9 +209,7 @@ typedef struct lowering {
 
 static nrw_status lower_graph(nrw_graph *g, void *user, nrw_error *err) {
     lowering *l = user;
-    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
-        l->any = l->any || nrw_eval_is_annotated(n);
-    }
+    l->any = l->any || nrw_is_annotated(g);
     NRW_TRY(nrw_onnx_lower_dynamic(g, err));
     NRW_TRY(drop_widening(g, err));
     for (nrw_node *n = g->first; n != NULL; n = n->next) NRW_TRY(keep_bias_apart(n, err));

@@ -4,14 +4,9 @@
 #include <string.h>
 
 #include "kernels/x86/rows_finish.h"
+#include "kernels/x86/tiles.h"
 
 enum { BLOCK = 32, TILE = 16, STAYS_BYTES = 512 << 10 };
-
-typedef struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} tile_config;
 
 /* Tiles 0 to 3 accumulate, 4 and 5 hold rows of activations, 6 and 7 weights. */
 static void configure(int top, int bottom, int depth) {
@@ -197,29 +192,7 @@ static void rows_i8(const nrw_rows_i8 *r) {
     const int top = r->rows < TILE ? (int)r->rows : TILE;
     const int bottom = r->rows >= BLOCK ? TILE : r->rows > TILE ? (int)r->rows - TILE : 1;
     configure(top, bottom, r->depth);
-    switch (finish_kind_of(&r->epilogue)) {
-    case FINISH_PLAIN_U8:
-        run_kind(r, FINISH_PLAIN_U8);
-        break;
-    case FINISH_U8:
-        run_kind(r, FINISH_U8);
-        break;
-    case FINISH_SEGMENTS:
-        run_kind(r, FINISH_SEGMENTS);
-        break;
-    case FINISH_RESIDUAL:
-        run_kind(r, FINISH_RESIDUAL);
-        break;
-    case FINISH_ANY_U8:
-        run_kind(r, FINISH_ANY_U8);
-        break;
-    case FINISH_F32:
-        run_kind(r, FINISH_F32);
-        break;
-    case FINISH_I32:
-        run_kind(r, FINISH_I32);
-        break;
-    }
+    WITH_FINISH_KIND(run_kind, r);
     _tile_release();
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "kernels/x86/tiles.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -111,8 +112,7 @@ static void pack_keys(const nrw_attention_f32 *a, const room *r) {
             for (int64_t k = 0; k < TILE; k++) {
                 const bool exists = i + k < a->n;
                 split_row(exists ? a->k + (i + k) * a->k_row + s * BLOCK : a->k,
-                          exists ? a->d - s * BLOCK : 0, _mm512_set1_ps(1), rows[0][k],
-                          rows[1][k]);
+                          exists ? a->d - s * BLOCK : 0, _mm512_set1_ps(1), rows[0][k], rows[1][k]);
             }
             uint8_t *tile = r->k + (i / TILE * steps + s) * PAIR;
             for (int h = 0; h < 2; h++, tile += TILE_BYTES) {
@@ -202,8 +202,8 @@ INLINE void products(const uint8_t *a, int64_t steps, const uint8_t *b0, const u
     _tile_stored(3, c + TILE * ldc + TILE, ldc * 4);
 }
 
-/* exp(x) for x <= 0, as 2^n 2^r with |r| <= 1/2. The error grows with -x to 5e-6 at -87, below which
- * it is 2^-126: subnormal numbers are slow. NaN stays. The polynomial is our own fit. */
+/* exp(x) for x <= 0, as 2^n 2^r with |r| <= 1/2. The error grows with -x to 5e-6 at -87, below
+ * which it is 2^-126: subnormal numbers are slow. NaN stays. The polynomial is our own fit. */
 INLINE __m512 exponential(__m512 x) {
     const __m512 magic = _mm512_set1_ps(12582912.0f); /* adding it rounds to a whole number */
     x = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
@@ -285,11 +285,7 @@ static void store_rows(const nrw_attention_f32 *a, const room *r, int64_t row, c
 }
 
 static void configure(void) {
-    _Alignas(64) struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } t = {.palette = 1};
+    _Alignas(64) tile_config t = {.palette = 1};
     for (int i = 0; i < 8; i++) {
         t.rows[i] = TILE;
         t.row_bytes[i] = 64;

@@ -140,29 +140,7 @@ INLINE void rows_sweep(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
 }
 
 void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r) {
-    switch (finish_kind_of(&r->epilogue)) {
-    case FINISH_PLAIN_U8:
-        rows_sweep(r, FINISH_PLAIN_U8);
-        break;
-    case FINISH_U8:
-        rows_sweep(r, FINISH_U8);
-        break;
-    case FINISH_SEGMENTS:
-        rows_sweep(r, FINISH_SEGMENTS);
-        break;
-    case FINISH_RESIDUAL:
-        rows_sweep(r, FINISH_RESIDUAL);
-        break;
-    case FINISH_ANY_U8:
-        rows_sweep(r, FINISH_ANY_U8);
-        break;
-    case FINISH_F32:
-        rows_sweep(r, FINISH_F32);
-        break;
-    case FINISH_I32:
-        rows_sweep(r, FINISH_I32);
-        break;
-    }
+    WITH_FINISH_KIND(rows_sweep, r);
 }
 
 const nrw_kernels nrw_kernels_avx512vnni = {

@@ -31,6 +31,32 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
     return e->zero == 0 ? FINISH_PLAIN_U8 : FINISH_U8;
 }
 
+/* Calls run(r, kind) with the kind as a constant. */
+#define WITH_FINISH_KIND(run, r)                                                                   \
+    switch (finish_kind_of(&(r)->epilogue)) {                                                      \
+    case FINISH_PLAIN_U8:                                                                          \
+        run(r, FINISH_PLAIN_U8);                                                                   \
+        break;                                                                                     \
+    case FINISH_U8:                                                                                \
+        run(r, FINISH_U8);                                                                         \
+        break;                                                                                     \
+    case FINISH_ANY_U8:                                                                            \
+        run(r, FINISH_ANY_U8);                                                                     \
+        break;                                                                                     \
+    case FINISH_SEGMENTS:                                                                          \
+        run(r, FINISH_SEGMENTS);                                                                   \
+        break;                                                                                     \
+    case FINISH_RESIDUAL:                                                                          \
+        run(r, FINISH_RESIDUAL);                                                                   \
+        break;                                                                                     \
+    case FINISH_F32:                                                                               \
+        run(r, FINISH_F32);                                                                        \
+        break;                                                                                     \
+    case FINISH_I32:                                                                               \
+        run(r, FINISH_I32);                                                                        \
+        break;                                                                                     \
+    }
+
 /* A block of sums on its way to results, and the panel's share of the epilogue. Rows come in lines
  * of which the first `width` are stored, one behind the other, so that only the place in the line
  * and the address have to be known. */
