@@ -32,7 +32,7 @@ static void turn(int8_t *restrict to, const int8_t *restrict w, int64_t out, int
 }
 
 static nrw_status pack_dense(const nrw_conv *c, const int8_t *w, nrw_arena *arena,
-                             nrw_conv_last *out, int32_t *sums, nrw_error *err) {
+                             nrw_conv_last *out, nrw_error *err) {
     const int64_t taps = c->kernel[1] * c->kernel[2], all = taps * c->in_channels;
     size_t bytes;
     if (!nrw_rows_weight_bytes(&out->shape, &bytes)) NRW_OOM(err);
@@ -50,7 +50,7 @@ static nrw_status pack_dense(const nrw_conv *c, const int8_t *w, nrw_arena *aren
         turn(turned, w, c->out_channels, c->in_channels, taps);
     }
     const nrw_rows_from from = {turned != NULL ? turned : w, out->shape.k, 1, all};
-    nrw_rows_pack(&out->shape, from, packed, sums);
+    nrw_rows_pack(&out->shape, from, packed, out->sums);
     nrw_arena_free(&scratch);
     out->packed = packed;
     return NRW_OK;
@@ -58,12 +58,11 @@ static nrw_status pack_dense(const nrw_conv *c, const int8_t *w, nrw_arena *aren
 
 nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *arena,
                               nrw_conv_last *out, nrw_error *err) {
-    int32_t *sums = nrw_arena_calloc(arena, (size_t)c->out_channels + 1, sizeof *sums);
-    if (sums == NULL) NRW_OOM(err);
-    *out = (nrw_conv_last){.shape = shape_of(c), .sums = sums, .depthwise = c->groups > 1};
-    if (!out->depthwise) return pack_dense(c, w, arena, out, sums, err);
+    *out = (nrw_conv_last){.shape = shape_of(c), .depthwise = c->groups > 1};
+    NRW_TRY(nrw_weight_sums_make(c->out_channels, arena, &out->sums, err));
+    if (!out->depthwise) return pack_dense(c, w, arena, out, err);
     int8_t *packed = NULL;
-    NRW_TRY(nrw_depthwise_pack(c, w, arena, &packed, sums, err));
+    NRW_TRY(nrw_depthwise_pack(c, w, arena, &packed, out->sums, err));
     out->packed = packed;
     return NRW_OK;
 }
@@ -71,8 +70,8 @@ nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
 nrw_status nrw_conv_last_epilogue(const nrw_conv_last *p, const nrw_i8_epilogue *e,
                                   int64_t channels, nrw_arena *arena, nrw_rows_epilogue *out,
                                   nrw_error *err) {
-    return p->depthwise ? nrw_depthwise_epilogue(e, channels, arena, out, err)
-                        : nrw_rows_epilogue_make(e, channels, arena, out, err);
+    return p->depthwise ? nrw_depthwise_epilogue(e, p->sums, channels, arena, out, err)
+                        : nrw_rows_epilogue_make(e, p->sums, channels, arena, out, err);
 }
 
 typedef struct running {

@@ -14,7 +14,7 @@
 typedef struct nrw_conv_last {
     nrw_rows_shape shape; /* dense */
     const int8_t *packed;
-    const int32_t *sums; /* [out_channels] */
+    nrw_weight_sums sums; /* [out_channels] */
     bool depthwise;
 } nrw_conv_last;
 

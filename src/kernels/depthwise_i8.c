@@ -10,7 +10,7 @@ static size_t filled_up(int64_t channels) {
 }
 
 nrw_status nrw_depthwise_pack(const nrw_conv *c, const int8_t *w, nrw_arena *arena, int8_t **out,
-                              int32_t *sums, nrw_error *err) {
+                              nrw_weight_sums sums, nrw_error *err) {
     const int64_t kh = c->kernel[1], kw = c->kernel[2], channels = c->out_channels;
     const int lines = nrw_depthwise_lines(c), groups = nrw_depthwise_groups(c);
     size_t bytes;
@@ -26,7 +26,8 @@ nrw_status nrw_depthwise_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
         for (int i = 0; i < here; i++) {
             const int8_t *from = w + (at + i) * kh * kw;
             int8_t *place = to + dealt(i, block) * NRW_WOVEN_ROWS;
-            sums[at + i] = 0;
+            sums.sum[at + i] = 0;
+            sums.size[at + i] = 0;
             for (int64_t y = 0; y < kh; y++) {
                 for (int64_t x = 0; x < kw; x++) {
                     const int8_t v = from[y * kw + x];
@@ -34,7 +35,8 @@ nrw_status nrw_depthwise_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
                         const int64_t row = y + l, group = l * groups + row / NRW_WOVEN_ROWS;
                         place[(group * kw + x) * tap + row % NRW_WOVEN_ROWS] = v;
                     }
-                    sums[at + i] += v;
+                    sums.sum[at + i] += v;
+                    sums.size[at + i] += v < 0 ? -v : v;
                 }
             }
         }
@@ -44,22 +46,23 @@ nrw_status nrw_depthwise_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
     return NRW_OK;
 }
 
-nrw_status nrw_depthwise_epilogue(const nrw_i8_epilogue *e, int64_t channels, nrw_arena *arena,
-                                  nrw_rows_epilogue *out, nrw_error *err) {
+nrw_status nrw_depthwise_epilogue(const nrw_i8_epilogue *e, nrw_weight_sums sums, int64_t channels,
+                                  nrw_arena *arena, nrw_rows_epilogue *out, nrw_error *err) {
     int32_t *add = nrw_arena_calloc(arena, filled_up(channels), sizeof *add);
     float *mul = nrw_arena_calloc(arena, filled_up(channels), sizeof *mul);
-    bool in_range = true;
     if (add == NULL || mul == NULL) NRW_OOM(err);
     for (int64_t at = 0; at < channels;) {
         const int block = nrw_depthwise_block(channels - at);
         for (int i = 0; i < block && at + i < channels; i++) {
             add[at + dealt(i, block)] = e->add[at + i];
             mul[at + dealt(i, block)] = e->mul[at + i];
-            in_range = in_range && !(e->mul[at + i] >= 1);
         }
         at += block;
     }
-    *out = (nrw_rows_epilogue){
-        .out = e->out, .add = add, .mul = mul, .zero = e->zero, .in_range = in_range};
+    *out = (nrw_rows_epilogue){.out = e->out,
+                               .add = add,
+                               .mul = mul,
+                               .zero = e->zero,
+                               .in_range = nrw_stays_in_words(e, sums, channels)};
     return NRW_OK;
 }

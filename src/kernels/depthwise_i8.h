@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "kernels/conv.h"
+#include "kernels/rows_i8.h"
 
 enum { NRW_WOVEN_ROWS = 4, NRW_DEPTHWISE_MAX_ROWS = 64 };
 
@@ -29,11 +30,12 @@ static inline int nrw_depthwise_groups(const nrw_conv *c) {
 }
 
 /* w: [channels][1][kh][kw]. In the arena: [blocks][lines][groups][kw][4][block / 4 channels][4
- * rows], and the sums of each channel's weights. */
+ * rows]; the sums are filled in. */
 nrw_status nrw_depthwise_pack(const nrw_conv *c, const int8_t *w, nrw_arena *arena, int8_t **out,
-                              int32_t *sums, nrw_error *err) NRW_MUST_CHECK;
+                              nrw_weight_sums sums, nrw_error *err) NRW_MUST_CHECK;
 /* add and mul dealt to the blocks' vectors. */
-nrw_status nrw_depthwise_epilogue(const nrw_i8_epilogue *e, int64_t channels, nrw_arena *arena,
-                                  nrw_rows_epilogue *out, nrw_error *err) NRW_MUST_CHECK;
+nrw_status nrw_depthwise_epilogue(const nrw_i8_epilogue *e, nrw_weight_sums sums, int64_t channels,
+                                  nrw_arena *arena, nrw_rows_epilogue *out,
+                                  nrw_error *err) NRW_MUST_CHECK;
 
 #endif

@@ -12,9 +12,8 @@
  * by bit with
  *
  *   acc  = sum_k x[k] * w[k] + add[c] - w_zero[c] * x_sum
- *   u8, i8:  clamp(zero + rint((float)acc * mul[c]), lo, hi)      rint: half to even
- *   f32:     (float)acc * mul[c] + bias[c]                        two roundings
- *   i32:     acc */
+ *   u8, i8:  clamp(zero + rint((float)acc * mul[c]), lo, hi)      of the exact product, half to
+ * even f32:     (float)acc * mul[c] + bias[c]                        two roundings i32:     acc */
 #ifndef NRW_KERNELS_KERNELS_H
 #define NRW_KERNELS_KERNELS_H
 
@@ -24,6 +23,7 @@
 
 #include "base/cpu.h"
 #include "kernels/segments.h"
+#include "kernels/sum_u8.h"
 
 /* The largest tile of any tier, for buffers on the stack. */
 #define NRW_MAX_TILE_ROWS 16
@@ -106,17 +106,8 @@ typedef struct nrw_i8_taps {
 /* Columns of a panel of rows_i8. */
 #define NRW_ROWS_PANEL 32
 
-/* A sum of bytes behind an epilogue to bytes: with q what the epilogue gives, and r the byte that
- * lies where q would go, rint((own_scale (q - own_zero) + other_scale (r - other_zero)) / scale) +
- * zero, clamped in floats, each operation rounded; the quotient is rounded as a division (inverse:
- * 1 / scale, a normal number; the significand of scale is not all ones). */
-typedef struct nrw_residual {
-    float own_scale, other_scale, scale, inverse;
-    float own_least, own_most, least, most; /* bytes 0 and 255 as steps from own_zero, from zero */
-    int32_t other_zero, zero;
-} nrw_residual;
-
-/* An epilogue dealt to panels (rows_i8.h); arrays over all columns, filled up to whole panels. */
+/* An epilogue dealt to the halves of panels (rows_i8.h); arrays over all columns, filled up to
+ * whole panels. */
 typedef struct nrw_rows_epilogue {
     nrw_i8_out out; /* u8 (all of its range), i32, f32 */
     const int32_t *add;
@@ -125,8 +116,8 @@ typedef struct nrw_rows_epilogue {
     int32_t zero;
     bool adds_bias;
     const nrw_segments *segments; /* u8: by this function of what f32 would be; NULL: plainly */
-    bool in_range;                /* u8: no sum times its mul lies outside of int32 */
-    const nrw_residual *residual; /* u8: added to the result; NULL: nothing is */
+    bool in_range; /* u8: no sum times its mul, plus the zero point, lies outside of int16 */
+    const nrw_sum_u8 *residual; /* u8: bytes that are added to the result (b); NULL: none */
 } nrw_rows_epilogue;
 
 /* Rows of activations times panels of weights (rows_i8.h): c[i][c] from the sum over the steps s of
@@ -163,7 +154,7 @@ typedef struct nrw_depthwise_i8 {
     const int32_t *add; /* dealt to the blocks, filled up */
     const float *mul;
     int32_t zero;
-    bool in_range; /* no sum times its mul lies outside of int32 */
+    bool in_range; /* as in nrw_rows_epilogue */
 } nrw_depthwise_i8;
 
 /* softmax(scale q k^T + mask) v of one head, in float: rows of q, k and v have their values side by

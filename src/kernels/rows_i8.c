@@ -14,7 +14,7 @@ nrw_rows_shape nrw_rows_shape_of(int segments, int64_t k, int64_t n) {
 
 /* Where column c of a panel lies among its 32. */
 static int dealt(int c) {
-    return (c % 8) / 4 * HALF + c / 8 * 4 + c % 4;
+    return c % 2 * HALF + c / 2;
 }
 
 static int64_t panel_bytes(const nrw_rows_shape *s) {
@@ -44,19 +44,22 @@ static void pack_four(const fours *f, const int8_t *w, int64_t row, int64_t col,
     }
 }
 
-/* The same of a whole panel whose columns lie side by side. Neighbours by four stay so. */
+/* The same of a whole panel whose columns lie side by side. */
 NRW_WIDE static void pack_four_rows(const fours *f, const int8_t *restrict w, int64_t row,
                                     int8_t *restrict dst, int32_t *restrict sums) {
-    int8_t woven[4 * PANEL];
+    int32_t woven[PANEL], apart[2][HALF];
     const int8_t *a = w, *b = w + row, *c = w + 2 * row, *d = w + 3 * row;
     for (int i = 0; i < PANEL; i++) {
-        woven[4 * i] = a[i];
-        woven[4 * i + 1] = b[i];
-        woven[4 * i + 2] = c[i];
-        woven[4 * i + 3] = d[i];
+        woven[i] = (int32_t)((uint32_t)(uint8_t)a[i] | (uint32_t)(uint8_t)b[i] << 8 |
+                             (uint32_t)(uint8_t)c[i] << 16 | (uint32_t)(uint8_t)d[i] << 24);
         sums[i] += a[i] + b[i] + c[i] + d[i];
     }
-    for (int i = 0; i < PANEL; i += 4) memcpy(dst + f->places[i], woven + 4 * i, 16);
+    for (int i = 0; i < HALF; i++) {
+        apart[0][i] = woven[2 * i];
+        apart[1][i] = woven[2 * i + 1];
+    }
+    memcpy(dst, apart[0], sizeof apart[0]);
+    memcpy(dst + f->half, apart[1], sizeof apart[1]);
 }
 
 /* Whole fours of k of `cols` columns whose values lie side by side. */
@@ -88,19 +91,39 @@ static void pack_segment(const nrw_rows_shape *s, const fours *f, const int8_t *
     }
 }
 
-void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, int32_t *sums) {
+nrw_status nrw_weight_sums_make(int64_t n, nrw_arena *arena, nrw_weight_sums *out, nrw_error *err) {
+    out->sum = nrw_arena_calloc(arena, (size_t)n + 1, sizeof *out->sum);
+    out->size = nrw_arena_calloc(arena, (size_t)n + 1, sizeof *out->size);
+    if (out->sum == NULL || out->size == NULL) NRW_OOM(err);
+    return NRW_OK;
+}
+
+/* Adds the magnitudes of one half of a step. */
+NRW_WIDE static void add_sizes(const int8_t *restrict half, int depth, int64_t *restrict sizes) {
+    int32_t byte[4 * HALF] = {0};
+    for (int at = 0; at < depth * HALF; at += 4 * HALF) {
+        for (int i = 0; i < 4 * HALF; i++)
+            byte[i] += half[at + i] < 0 ? -half[at + i] : half[at + i];
+    }
+    for (int i = 0; i < 4 * HALF; i++) sizes[i / 4] += byte[i];
+}
+
+void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, nrw_weight_sums sums) {
     fours f = {.half = (int64_t)HALF * s->depth};
     for (int c = 0; c < PANEL; c++)
         f.places[c] = dealt(c) / HALF * (int)f.half + dealt(c) % HALF * 4;
     memset(dst, 0, (size_t)(nrw_ceil_div(s->n, PANEL) * panel_bytes(s)));
-    memset(sums, 0, (size_t)s->n * sizeof *sums);
+    memset(sums.sum, 0, (size_t)s->n * sizeof *sums.sum);
     for (int64_t c = 0; c < s->n; c += PANEL) {
         const int cols = s->n - c < PANEL ? (int)(s->n - c) : PANEL;
+        int64_t sizes[2][HALF] = {{0}};
         for (int g = 0; g < s->segments; g++) {
             const int8_t *w = from.w + g * from.segment + c * from.col;
-            pack_segment(s, &f, w, from.row, from.col, cols, dst, sums + c);
-            dst += s->steps * 2 * f.half;
+            pack_segment(s, &f, w, from.row, from.col, cols, dst, sums.sum + c);
+            for (int i = 0; i < 2 * s->steps; i++, dst += f.half)
+                add_sizes(dst, s->depth, sizes[i % 2]);
         }
+        for (int i = 0; i < cols; i++) sums.size[c + i] = sizes[dealt(i) / HALF][dealt(i) % HALF];
     }
 }
 
@@ -109,17 +132,26 @@ bool nrw_rows_epilogue_fits(const nrw_i8_epilogue *e) {
     return e->w_zero == NULL && e->out != NRW_OUT_I8 && whole;
 }
 
-nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena *arena,
-                                  nrw_rows_epilogue *out, nrw_error *err) {
+bool nrw_stays_in_words(const nrw_i8_epilogue *e, nrw_weight_sums sums, int64_t n) {
+    if (e->mul == NULL) return false;
+    for (int64_t c = 0; c < n; c++) {
+        const int64_t most = e->add[c] + 255 * ((sums.size[c] + sums.sum[c]) / 2);
+        const int64_t least = e->add[c] - 255 * ((sums.size[c] - sums.sum[c]) / 2);
+        const int64_t size = most > -least ? most : -least;
+        if (size > INT32_MAX || !((double)size * (double)e->mul[c] < INT16_MAX - 256)) return false;
+    }
+    return true;
+}
+
+nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, nrw_weight_sums sums, int64_t n,
+                                  nrw_arena *arena, nrw_rows_epilogue *out, nrw_error *err) {
     const size_t filled = (size_t)(nrw_ceil_div(n, PANEL) * PANEL);
     int32_t *add = nrw_arena_calloc(arena, filled, sizeof *add);
     float *mul = nrw_arena_calloc(arena, filled, sizeof *mul);
     float *bias = nrw_arena_calloc(arena, filled, sizeof *bias);
     if (add == NULL || mul == NULL || bias == NULL) NRW_OOM(err);
-    bool in_range = true;
     for (int64_t c = 0; c < n; c++) {
         const int64_t at = c / PANEL * PANEL + dealt((int)(c % PANEL));
-        in_range = in_range && !(e->mul != NULL && e->mul[c] >= 1);
         add[at] = e->add[c];
         mul[at] = e->mul != NULL ? e->mul[c] : 0;
         bias[at] = e->bias != NULL ? e->bias[c] : 0;
@@ -127,7 +159,7 @@ nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena
     *out =
         (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .bias = bias, .zero = e->zero};
     out->adds_bias = e->bias != NULL;
-    out->in_range = in_range;
+    out->in_range = e->out == NRW_OUT_U8 && nrw_stays_in_words(e, sums, n);
     out->segments = e->segments;
     if (e->segments != NULL) out->out = NRW_OUT_U8;
     return NRW_OK;

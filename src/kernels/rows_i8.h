@@ -4,9 +4,9 @@
  *
  * The depth of the product is cut into equal steps of at most 64 values (a multiple of four), which
  * lie side by side in a row: one tile row of AMX, sixteen lanes of four bytes for VNNI. Weights are
- * packed in panels of 32 columns, one step after the other: two halves of [depth / 4][16][4] bytes.
- * The columns of a panel are dealt to the halves so that packing results to bytes within 128-bit
- * lanes puts them in order: column c lies in half (c % 8) / 4, lane 4 (c / 8) + c % 4. */
+ * packed in panels of 32 columns, one step after the other: two halves of [depth / 4][16][4] bytes,
+ * the even columns and the odd ones: results of 16 bits come in order by moving the second half's
+ * up beside the first's. */
 #ifndef NRW_KERNELS_ROWS_I8_H
 #define NRW_KERNELS_ROWS_I8_H
 
@@ -29,19 +29,29 @@ typedef struct nrw_rows_shape {
 nrw_rows_shape nrw_rows_shape_of(int segments, int64_t k, int64_t n);
 /* Bytes of packed weights; false when that is too much. */
 bool nrw_rows_weight_bytes(const nrw_rows_shape *s, size_t *bytes);
-/* Weight (segment, i, c) lies at w[segment * at.segment + i * at.row + c * at.col]. sums: [n], the
- * sums of each column's weights. */
+/* Of the weights of each column, [n]: their sum, and the sum of their magnitudes. */
+typedef struct nrw_weight_sums {
+    int32_t *sum;
+    int64_t *size;
+} nrw_weight_sums;
+nrw_status nrw_weight_sums_make(int64_t n, nrw_arena *arena, nrw_weight_sums *out,
+                                nrw_error *err) NRW_MUST_CHECK;
+/* Weight (segment, i, c) lies at w[segment * at.segment + i * at.row + c * at.col]. */
 typedef struct nrw_rows_from {
     const int8_t *w;
     int64_t segment, row, col;
 } nrw_rows_from;
-void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, int32_t *sums);
+void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, nrw_weight_sums sums);
 
 /* Turns an epilogue into the form that these kernels take: dealt to the halves and filled up to
  * whole panels. e->w_zero must be NULL and the output u8, f32 or i32. Lies in the arena. */
-nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, int64_t n, nrw_arena *arena,
-                                  nrw_rows_epilogue *out, nrw_error *err) NRW_MUST_CHECK;
+nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, nrw_weight_sums sums, int64_t n,
+                                  nrw_arena *arena, nrw_rows_epilogue *out,
+                                  nrw_error *err) NRW_MUST_CHECK;
 bool nrw_rows_epilogue_fits(const nrw_i8_epilogue *e);
+/* Whether results of these weights stay in the range of int16 before they are clamped to bytes,
+ * whatever the activations are. */
+bool nrw_stays_in_words(const nrw_i8_epilogue *e, nrw_weight_sums sums, int64_t n);
 
 typedef struct nrw_rows_call {
     const nrw_kernels *kernels; /* with rows_i8 */

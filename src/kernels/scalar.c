@@ -64,9 +64,10 @@ static void finish(const nrw_i8_epilogue *e, uint32_t acc, int64_t channel, int6
     default: {
         /* Clamping before rounding is the same, since the bounds are integers, and keeps the
          * conversion in range. */
-        float f = clamp_float((float)v * e->mul[channel], (float)(e->lo - e->zero),
-                              (float)(e->hi - e->zero));
-        ((uint8_t *)out)[at] = (uint8_t)(e->zero + (int32_t)rintf(f));
+        double f = (double)(float)v * (double)e->mul[channel]; /* exact */
+        f = f > e->lo - e->zero ? f : e->lo - e->zero;
+        f = f < e->hi - e->zero ? f : e->hi - e->zero;
+        ((uint8_t *)out)[at] = (uint8_t)(e->zero + (int32_t)rint(f));
     }
     }
 }

@@ -76,7 +76,7 @@ static nrw_status run(nrw_eval *e) {
 static nrw_status run_integer(nrw_eval *e) {
     const binary_op *b = (const binary_op *)e->node->op;
     double a = parameter(e->node);
-    if (b->has_pair && nrw_pair_u8_suits(e)) return nrw_pair_u8(e, b->pair);
+    if (b->has_pair && nrw_pair_u8_suits(e, b->pair)) return nrw_pair_u8(e, b->pair);
     return nrw_integer_pair(e, b->rows.by[NRW_F32], &a);
 }
 

@@ -95,13 +95,6 @@ static double window_sum(const nrw_conv *c, const double *x, const double *w, in
     return sum;
 }
 
-/* What the convolution itself gave as bytes, made real again. */
-static double through_bytes(double y, double scale, int64_t zero) {
-    double q = rint(y / scale);
-    q = q < (double)-zero ? (double)-zero : q;
-    return scale * (q > (double)(255 - zero) ? (double)(255 - zero) : q);
-}
-
 static bool has_residual(const nrw_node *n) {
     return n->n_inputs > 3 && n->inputs[3] != NULL;
 }
@@ -112,13 +105,29 @@ static nrw_quant inner_quant(const nrw_node *n, float *scale, int32_t *zero) {
     return (nrw_quant){.dtype = NRW_U8, .axis = -1, .count = 1, .scale = scale, .zero_point = zero};
 }
 
+static double step_of(double y, const nrw_quant *q) {
+    const double byte = rint(y / (double)q->scale[0]) + q->zero_point[0];
+    return byte < 0 ? 0 : byte > 255 ? 255 : byte;
+}
+
+/* What the convolution itself gave goes through bytes; bytes are added as kernels add them. */
+static double sum_with(const nrw_node *n, double own, double other) {
+    float scale;
+    int32_t zero;
+    nrw_sum_u8 sum;
+    const nrw_quant inner = inner_quant(n, &scale, &zero), *y = n->outputs[0]->quant;
+    const nrw_quant *r = n->inputs[3]->quant;
+    const double q = step_of(own, &inner);
+    if (!nrw_quant_is_u8(r) || !nrw_quant_is_u8(y) || !nrw_quant_sum(&inner, r, y, &sum))
+        return (double)scale * (q - zero) + other;
+    const int byte = nrw_sum_u8_of(&sum, (uint8_t)q, (uint8_t)step_of(other, r));
+    return (double)y->scale[0] * (byte - y->zero_point[0]);
+}
+
 static nrw_status reference(nrw_eval *e) {
     nrw_conv c;
     const double *x, *w, *bias, *residual;
     double *y;
-    float scale;
-    int32_t zero;
-    (void)inner_quant(e->node, &scale, &zero);
     NRW_TRY(read_geometry(e, e->in[0], e->in[1], &c));
     NRW_TRY(nrw_doubles_in(e, 0, &x));
     NRW_TRY(nrw_doubles_in(e, 1, &w));
@@ -135,8 +144,7 @@ static nrw_status reference(nrw_eval *e) {
             for (int64_t oc = 0; oc < c.out_channels; oc++, at++) {
                 y[at] = window_sum(&c, image, w, oc, p / c.out[2], p % c.out[2]);
                 if (bias != NULL) y[at] += bias[oc];
-                if (residual != NULL)
-                    y[at] = through_bytes(y[at], (double)scale, zero) + residual[at];
+                if (residual != NULL) y[at] = sum_with(e->node, y[at], residual[at]);
             }
         }
     }
@@ -146,7 +154,7 @@ static nrw_status reference(nrw_eval *e) {
 typedef struct conv_last_state {
     nrw_conv_last weights;
     nrw_rows_epilogue epilogue;
-    nrw_residual residual;
+    nrw_sum_u8 residual;
 } conv_last_state;
 
 static nrw_status run_i8(nrw_eval *e) {
@@ -198,25 +206,16 @@ bool nrw_conv_last_suits(const nrw_kernels *kn, const nrw_node *n) {
     return nrw_conv_last_fits(kn, &c) && (c.groups == 1 || c.kernel[1] <= NRW_DEPTHWISE_MAX_ROWS);
 }
 
-static nrw_residual residual_of(const nrw_quant *own, const nrw_quant *other, const nrw_quant *y) {
-    return (nrw_residual){.own_scale = own->scale[0],
-                          .other_scale = other->scale[0],
-                          .scale = y->scale[0],
-                          .inverse = 1 / y->scale[0],
-                          .own_least = (float)-own->zero_point[0],
-                          .own_most = (float)(255 - own->zero_point[0]),
-                          .least = (float)-y->zero_point[0],
-                          .most = (float)(255 - y->zero_point[0]),
-                          .other_zero = other->zero_point[0],
-                          .zero = y->zero_point[0]};
-}
-
 static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     const nrw_node *n = p->node;
     if (!p->integers || !nrw_conv_last_suits(p->kernels, n)) return NRW_OK;
+    float scale;
+    int32_t zero;
+    const nrw_quant *y = n->outputs[0]->quant, inner = inner_quant(n, &scale, &zero);
+    nrw_sum_u8 sum;
     if (has_residual(n) &&
         (!nrw_quant_is_u8(n->inputs[3]->quant) || nrw_attr_int(n, "group", 1) != 1 ||
-         !nrw_quotient_suits(n->outputs[0]->quant->scale[0])))
+         !nrw_quant_sum(&inner, n->inputs[3]->quant, y, &sum)))
         return NRW_OK;
     const nrw_tensor *w = n->inputs[1]->data;
     const nrw_tensor *bias = n->n_inputs > 2 && n->inputs[2] != NULL ? n->inputs[2]->data : NULL;
@@ -228,15 +227,12 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     NRW_TRY(nrw_weighted_make(w, 0, c.out_channels, p->arena, &weights, p->err));
     NRW_TRY(nrw_conv_last_pack(&c, weights.values, p->arena, &s->weights, p->err));
     const int64_t depth = w->dims[1] * w->dims[2] * w->dims[3];
-    float scale;
-    int32_t zero;
-    const nrw_quant *y = n->outputs[0]->quant, inner = inner_quant(n, &scale, &zero);
-    NRW_TRY(nrw_weighted_epilogue(&weights, s->weights.sums, depth, n->inputs[0]->quant, bias,
+    NRW_TRY(nrw_weighted_epilogue(&weights, s->weights.sums.sum, depth, n->inputs[0]->quant, bias,
                                   has_residual(n) ? &inner : y, p->arena, &e, p->err));
     NRW_TRY(
         nrw_conv_last_epilogue(&s->weights, &e, c.out_channels, p->arena, &s->epilogue, p->err));
     if (has_residual(n)) {
-        s->residual = residual_of(&inner, n->inputs[3]->quant, y);
+        s->residual = sum;
         s->epilogue.residual = &s->residual;
     }
     choice->run = run_i8;

@@ -213,7 +213,7 @@ static nrw_status run_i8(nrw_eval *e) {
     if (st->epilogue != NULL)
         ep = *st->epilogue;
     else
-        NRW_TRY(nrw_weighted_epilogue(&st->weights, st->b.sums, f.k, x->quant, bias,
+        NRW_TRY(nrw_weighted_epilogue(&st->weights, st->b.sums.sum, f.k, x->quant, bias,
                                       e->node->outputs[0]->quant, e->scratch, &ep, e->err));
     void *y;
     NRW_TRY(nrw_weighted_out(e, &y));
@@ -260,7 +260,7 @@ static nrw_status plan_i8(nrw_plan_node *p, gemm_state *s) {
     nrw_i8_epilogue *ep = nrw_arena_calloc(p->arena, 1, sizeof *ep);
     if (ep == NULL) NRW_OOM(p->err);
     s->epilogue = ep;
-    return nrw_weighted_epilogue(&s->weights, s->b.sums, f.k, x->quant,
+    return nrw_weighted_epilogue(&s->weights, s->b.sums.sum, f.k, x->quant,
                                  bias != NULL ? bias->data : NULL, node->outputs[0]->quant,
                                  p->arena, ep, p->err);
 }

@@ -244,7 +244,7 @@ static nrw_status pack_on_run(nrw_eval *e, const nrw_kernels *kn, const stacks *
     nrw_matrix from = {w->values + ib * s->k * s->n, s->n, 1};
     NRW_TRY(
         nrw_product_pack_i8(kn, e->pool, s->k, s->n, from, w->zero == NULL, e->scratch, b, e->err));
-    return nrw_weighted_epilogue(w, b->sums, s->k, e->in[0]->quant, NULL,
+    return nrw_weighted_epilogue(w, b->sums.sum, s->k, e->in[0]->quant, NULL,
                                  e->node->outputs[0]->quant, e->scratch, ep, e->err);
 }
 
@@ -264,7 +264,7 @@ static nrw_status run_i8(nrw_eval *e) {
         if (st->epilogue != NULL)
             ep = *st->epilogue;
         else
-            NRW_TRY(nrw_weighted_epilogue(&st->weights, b.sums, s.k, x->quant, NULL,
+            NRW_TRY(nrw_weighted_epilogue(&st->weights, b.sums.sum, s.k, x->quant, NULL,
                                           e->node->outputs[0]->quant, e->scratch, &ep, e->err));
     }
     void *y;
@@ -301,8 +301,9 @@ static nrw_status plan_i8(nrw_plan_node *p, matmul_state *s) {
     if (ep == NULL) NRW_OOM(p->err);
     s->epilogue = ep;
     s->adds = p->addend != NULL && p->node->outputs[0]->quant == NULL;
-    return nrw_weighted_epilogue(&s->weights, s->b.sums, k, x->quant, s->adds ? p->addend : NULL,
-                                 p->node->outputs[0]->quant, p->arena, ep, p->err);
+    return nrw_weighted_epilogue(&s->weights, s->b.sums.sum, k, x->quant,
+                                 s->adds ? p->addend : NULL, p->node->outputs[0]->quant, p->arena,
+                                 ep, p->err);
 }
 
 static nrw_status plan_f32(nrw_plan_node *p, matmul_state *s) {

@@ -95,7 +95,7 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     NRW_TRY(nrw_weighted_make(w->data, 1, n, p->arena, &weights, p->err));
     NRW_TRY(nrw_product_pack_i8(p->kernels, NULL, k, n, (nrw_matrix){weights.values, n, 1},
                                 weights.zero == NULL, p->arena, &s->w, p->err));
-    NRW_TRY(nrw_weighted_epilogue(&weights, s->w.sums, k, x->quant, b != NULL ? b->data : NULL,
+    NRW_TRY(nrw_weighted_epilogue(&weights, s->w.sums.sum, k, x->quant, b != NULL ? b->data : NULL,
                                   NULL, p->arena, &s->epilogue, p->err));
     const nrw_smooth gelu = function_of(p->node);
     nrw_smooth_segments(&gelu, y->quant, &s->gelu);

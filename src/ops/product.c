@@ -39,7 +39,7 @@ nrw_status nrw_product_f32(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_
 }
 
 /* In panels, where the tier multiplies rows as they lie. */
-static nrw_status pack_panels(int64_t k, int64_t n, nrw_matrix b, nrw_arena *arena, int32_t *sums,
+static nrw_status pack_panels(int64_t k, int64_t n, nrw_matrix b, nrw_arena *arena,
                               nrw_product_i8 *out, nrw_error *err) {
     size_t bytes;
     out->shape = nrw_rows_shape_of(1, k, n);
@@ -47,7 +47,7 @@ static nrw_status pack_panels(int64_t k, int64_t n, nrw_matrix b, nrw_arena *are
     int8_t *panels = nrw_arena_alloc(arena, bytes + 64);
     int64_t *offset = nrw_arena_calloc(arena, (size_t)out->shape.steps, sizeof *offset);
     if (panels == NULL || offset == NULL) NRW_OOM(err);
-    nrw_rows_pack(&out->shape, (nrw_rows_from){b.data, 0, b.row, b.col}, panels, sums);
+    nrw_rows_pack(&out->shape, (nrw_rows_from){b.data, 0, b.row, b.col}, panels, out->sums);
     for (int i = 0; i < out->shape.steps; i++) offset[i] = (int64_t)i * out->shape.depth;
     out->panels = panels;
     out->offset = offset;
@@ -55,13 +55,12 @@ static nrw_status pack_panels(int64_t k, int64_t n, nrw_matrix b, nrw_arena *are
 }
 
 static nrw_status pack_tiles(const nrw_kernels *kn, nrw_pool *pool, int64_t k, int64_t n,
-                             nrw_matrix b, nrw_arena *arena, int32_t *sums, nrw_product_i8 *out,
-                             nrw_error *err) {
+                             nrw_matrix b, nrw_arena *arena, nrw_product_i8 *out, nrw_error *err) {
     size_t bytes;
     if (!nrw_i8_b_bytes(kn, k, n, &bytes)) NRW_OOM(err);
     void *packed = nrw_arena_alloc(arena, bytes + 64);
     if (packed == NULL) NRW_OOM(err);
-    nrw_i8_pack_b(kn, pool, k, n, b, (nrw_byte_rule){0, true}, packed, sums);
+    nrw_i8_pack_b(kn, pool, k, n, b, (nrw_byte_rule){0, true}, packed, out->sums.sum);
     out->packed = packed;
     return NRW_OK;
 }
@@ -69,11 +68,10 @@ static nrw_status pack_tiles(const nrw_kernels *kn, nrw_pool *pool, int64_t k, i
 nrw_status nrw_product_pack_i8(const nrw_kernels *kn, nrw_pool *pool, int64_t k, int64_t n,
                                nrw_matrix b, bool centered, nrw_arena *arena, nrw_product_i8 *out,
                                nrw_error *err) {
-    int32_t *sums = nrw_arena_calloc(arena, (size_t)n + 1, sizeof *sums);
-    if (sums == NULL) NRW_OOM(err);
-    *out = (nrw_product_i8){.sums = sums};
-    if (kn->rows_i8 != NULL && centered) return pack_panels(k, n, b, arena, sums, out, err);
-    return pack_tiles(kn, pool, k, n, b, arena, sums, out, err);
+    *out = (nrw_product_i8){0};
+    NRW_TRY(nrw_weight_sums_make(n, arena, &out->sums, err));
+    if (kn->rows_i8 != NULL && centered) return pack_panels(k, n, b, arena, out, err);
+    return pack_tiles(kn, pool, k, n, b, arena, out, err);
 }
 
 /* Rows of unsigned bytes, as they lie or with their top bits flipped, with something to read behind
@@ -116,7 +114,7 @@ static nrw_status run_rows(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_
                           .epilogue = &finish,
                           .c = y,
                           .ldc = n};
-    NRW_TRY(nrw_rows_epilogue_make(&ep, n, e->scratch, &finish, e->err));
+    NRW_TRY(nrw_rows_epilogue_make(&ep, b->sums, n, e->scratch, &finish, e->err));
     NRW_TRY(unsigned_rows(e, m, k, a, x, &call.a, &call.a_stride));
     nrw_rows_run(&call);
     uint8_t *bytes = y;

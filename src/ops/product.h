@@ -19,7 +19,7 @@ nrw_status nrw_product_f32(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_
 /* A right matrix of weights. */
 typedef struct nrw_product_i8 {
     const void *packed;
-    const int32_t *sums;  /* [n] */
+    nrw_weight_sums sums; /* [n] */
     const int8_t *panels; /* for rows of activations as they lie; NULL: not in this tier */
     nrw_rows_shape shape;
     const int64_t *offset; /* [shape.steps] */

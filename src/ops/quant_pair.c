@@ -1,5 +1,5 @@
-/* Sums, differences and products of unsigned bytes, in one loop: the same bits as quant_table.h's
- * nrw_integer_pair, which goes through float buffers and divides. */
+/* Sums, differences and products of unsigned bytes, in one loop. Products are the same bits as
+ * quant_table.h's nrw_integer_pair, which goes through float buffers and divides. */
 #include <math.h>
 #include <string.h>
 
@@ -28,15 +28,14 @@ static inline uint8_t quantize(float y, const pair *p) {
     return (uint8_t)((int32_t)((v + NRW_RINT_MAGIC) - NRW_RINT_MAGIC) + p->zero);
 }
 
-#define PAIR_ROW(name, expression)                                                                 \
+#define PAIR_ROW(name, type, expression)                                                           \
     static inline __attribute__((always_inline)) void name##_steps(                                \
-        const pair *q, uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n,                  \
+        const type *q, uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n,                  \
         const int64_t sa, const int64_t sb) {                                                      \
-        const pair k = *q, *const p = &k; /* bytes may alias anything that is not local */         \
+        const type k = *q, *const p = &k; /* bytes may alias anything that is not local */         \
         for (int64_t i = 0; i < n; i++) {                                                          \
-            const float u = p->a_scale * (float)((int32_t)a[i * sa] - p->a_zero);                  \
-            const float v = p->b_scale * (float)((int32_t)b[i * sb] - p->b_zero);                  \
-            y[i] = quantize(expression, p);                                                        \
+            const uint8_t u = a[i * sa], v = b[i * sb];                                            \
+            y[i] = expression;                                                                     \
         }                                                                                          \
     }                                                                                              \
     NRW_WIDE static void name(const void *arg, void *out, const void *const *in,                   \
@@ -48,9 +47,11 @@ static inline uint8_t quantize(float y, const pair *p) {
         else                                                                                       \
             name##_steps(arg, out, in[0], in[1], n, step[0], step[1]);                             \
     }
-PAIR_ROW(add, u + v)
-PAIR_ROW(sub, u - v)
-PAIR_ROW(mul, u *v)
+PAIR_ROW(sum, nrw_sum_u8, nrw_sum_u8_of(p, u, v))
+PAIR_ROW(mul, pair,
+         quantize(p->a_scale *(float)((int32_t)u - p->a_zero) *
+                      (p->b_scale * (float)((int32_t)v - p->b_zero)),
+                  p))
 
 /* Products with one number for each channel, which comes last: as mul, with the numbers real
  * already.
@@ -110,8 +111,7 @@ static nrw_status scale_channels(nrw_eval *e, const pair *p, int v) {
     return NRW_OK;
 }
 
-/* With one scale for all, sums of integers are exact: rounding in float never reaches half a step.
- */
+/* With one scale for all, in 16 bits. */
 NRW_WIDE static void add_alike(const void *arg, void *out, const void *const *in,
                                const int64_t *step, int64_t n) {
     const pair *p = arg;
@@ -135,19 +135,35 @@ static bool is_u8(const nrw_quant *q, nrw_dtype t) {
     return q != NULL && t == NRW_U8 && q->dtype == NRW_U8;
 }
 
-bool nrw_quotient_suits(float scale) {
+/* Whether a quotient by this scale may be computed from its reciprocal. */
+static bool quotient_suits(float scale) {
     uint32_t bits;
     memcpy(&bits, &scale, sizeof bits);
     return (bits & 0x7fffff) != 0x7fffff && isnormal(1 / scale);
 }
 
-bool nrw_pair_u8_suits(const nrw_eval *e) {
+static nrw_byte_scale byte_scale(const nrw_quant *q) {
+    return (nrw_byte_scale){q->scale[0], q->zero_point[0]};
+}
+
+bool nrw_quant_sum(const nrw_quant *a, const nrw_quant *b, const nrw_quant *y, nrw_sum_u8 *out) {
+    return nrw_sum_u8_make(byte_scale(a), byte_scale(b), byte_scale(y), out);
+}
+
+static bool sum_of(const nrw_eval *e, nrw_pair_kind kind, nrw_sum_u8 *out) {
+    nrw_byte_scale b = byte_scale(e->in[1]->quant);
+    if (kind == NRW_PAIR_SUB) b.scale = -b.scale;
+    return nrw_sum_u8_make(byte_scale(e->in[0]->quant), b, byte_scale(e->out[0].quant), out);
+}
+
+bool nrw_pair_u8_suits(const nrw_eval *e, nrw_pair_kind kind) {
     const nrw_quant *q = e->out[0].quant;
+    nrw_sum_u8 sum;
     for (int i = 0; i < 2; i++) {
         if (!is_u8(e->in[i]->quant, e->in[i]->dtype)) return false;
     }
     if (!is_u8(q, e->out[0].dtype)) return false;
-    return nrw_quotient_suits(q->scale[0]);
+    return kind == NRW_PAIR_MUL ? quotient_suits(q->scale[0]) : sum_of(e, kind, &sum);
 }
 
 nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {
@@ -162,10 +178,14 @@ nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {
                     .zero = zero,
                     .low = (float)-zero,
                     .high = (float)(255 - zero)};
-    static const nrw_row_fn rows[] = {
-        [NRW_PAIR_ADD] = add, [NRW_PAIR_SUB] = sub, [NRW_PAIR_MUL] = mul};
-    const int vector = kind == NRW_PAIR_MUL ? channel_input(e) : -1;
-    if (vector >= 0) return scale_channels(e, &p, vector);
-    const bool alike = kind == NRW_PAIR_ADD && p.a_scale == p.scale && p.b_scale == p.scale;
-    return nrw_each_row(e, &e->out[0], 2, e->in, alike ? add_alike : rows[kind], &p);
+    if (kind == NRW_PAIR_MUL) {
+        const int vector = channel_input(e);
+        return vector >= 0 ? scale_channels(e, &p, vector)
+                           : nrw_each_row(e, &e->out[0], 2, e->in, mul, &p);
+    }
+    if (kind == NRW_PAIR_ADD && p.a_scale == p.scale && p.b_scale == p.scale)
+        return nrw_each_row(e, &e->out[0], 2, e->in, add_alike, &p);
+    nrw_sum_u8 s = {0};
+    (void)sum_of(e, kind, &s); /* it suits */
+    return nrw_each_row(e, &e->out[0], 2, e->in, sum, &s);
 }

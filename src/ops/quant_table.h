@@ -3,6 +3,7 @@
 #ifndef NRW_OPS_QUANT_TABLE_H
 #define NRW_OPS_QUANT_TABLE_H
 
+#include "kernels/sum_u8.h"
 #include "ops/rows.h"
 
 /* For functions of one tensor (further inputs are plain parameters, as Clip's bounds): 8-bit in and
@@ -17,12 +18,13 @@ nrw_status nrw_look_up(nrw_eval *e, const uint8_t *table) NRW_MUST_CHECK;
 nrw_status nrw_integer_pair(nrw_eval *e, nrw_row_fn f32_row, const void *arg) NRW_MUST_CHECK;
 bool nrw_integer_pair_ok(const nrw_node *n);
 
-/* The same for a + b, a - b, a * b of unsigned bytes, faster (quant_pair.c). */
+/* a + b, a - b and a * b of unsigned bytes, faster (quant_pair.c): products to the bit as above,
+ * sums in fixed point (kernels/sum_u8.h). */
 typedef enum nrw_pair_kind { NRW_PAIR_ADD, NRW_PAIR_SUB, NRW_PAIR_MUL } nrw_pair_kind;
-bool nrw_pair_u8_suits(const nrw_eval *e);
+bool nrw_pair_u8_suits(const nrw_eval *e, nrw_pair_kind kind);
 nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) NRW_MUST_CHECK;
-/* Whether a quotient by this scale may be computed from its reciprocal. */
-bool nrw_quotient_suits(float scale);
+/* How bytes of a and b, one scale each, are added to bytes of y; false: not in fixed point. */
+bool nrw_quant_sum(const nrw_quant *a, const nrw_quant *b, const nrw_quant *y, nrw_sum_u8 *out);
 
 /* n elements between float and an integer type of at most 16 bits, one scale and zero point. */
 void nrw_dequantize_row(nrw_dtype t, const void *q, float scale, int32_t zero, float *x, int64_t n);

@@ -35,12 +35,14 @@ static bool is_before(const nrw_node *a, const nrw_node *b) {
 
 static nrw_status fuse(nrw_node *add, nrw_error *err) {
     nrw_value *y = add->outputs[0];
-    if (!is_bytes(y) || !nrw_quotient_suits(y->quant->scale[0])) return NRW_OK;
+    nrw_sum_u8 sum;
+    if (!is_bytes(y)) return NRW_OK;
     nrw_node *conv = NULL;
     nrw_value *other = NULL;
     for (int i = 0; i < 2; i++) {
         nrw_value *v = add->inputs[i], *o = add->inputs[1 - i];
-        if (!is_bytes(v) || !is_bytes(o) || v == o || !same_shape(v, y) || !same_shape(o, y))
+        if (!is_bytes(v) || !is_bytes(o) || v == o || !same_shape(v, y) || !same_shape(o, y) ||
+            !nrw_quant_sum(v->quant, o->quant, y->quant, &sum))
             continue;
         nrw_node *n = convolution(v);
         /* The later of two: what the other gives must be there. */

@@ -213,7 +213,7 @@ static bool integers_equal(const integers *q, int64_t acc, int64_t c, const void
         if (q->with_fbias) f += q->fbias[c];
         return ((const float *)y)[i] == f;
     }
-    double r = rint((double)f) + q->y_zero;
+    double r = rint((double)(float)v * (double)q->mul[c]) + q->y_zero; /* the product is exact */
     r = r < q->lo ? q->lo : r > q->hi ? q->hi : r;
     return q->out == NRW_OUT_I8 ? ((const int8_t *)y)[i] == (int)r
                                 : ((const uint8_t *)y)[i] == (int)r;
@@ -383,7 +383,9 @@ static void check_gemm_i8(const nrw_kernels *kn, int64_t m, int64_t k, int64_t n
 /* Rows of several segments that lie anywhere, as those of a convolution do. */
 static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int64_t k, int64_t n) {
     integers q;
-    int32_t sums[256];
+    int32_t sum[256];
+    int64_t size[256];
+    const nrw_weight_sums sums = {sum, size};
     size_t bytes = 0;
     if (kn->rows_i8 == NULL) return;
     do random_integers(&q, n);
@@ -411,11 +413,11 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
     for (int i = 0; offset != NULL && i < segments * shape.steps; i++) {
         offset[i] = i / shape.steps * spread + i % shape.steps * shape.depth;
     }
-    nrw_i8_epilogue e = make_epilogue(&q, n, segments * k, sums);
+    nrw_i8_epilogue e = make_epilogue(&q, n, segments * k, sum);
     nrw_rows_epilogue finish;
     checks++;
     if (offset == NULL || !nrw_rows_epilogue_fits(&e) ||
-        nrw_rows_epilogue_make(&e, n, &arena, &finish, NULL) != NRW_OK) {
+        nrw_rows_epilogue_make(&e, sums, n, &arena, &finish, NULL) != NRW_OK) {
         failures++;
         return;
     }
@@ -547,18 +549,20 @@ static void bench_rows(const nrw_kernels *kn, const char *name, int64_t rows, in
     uint8_t *x = aligned_alloc(64, (size_t)(rows * k / 64 + 2) * 64);
     int8_t *w = calloc((size_t)(k * n), 1), *packed = aligned_alloc(64, bytes);
     uint8_t *y = calloc((size_t)(rows * n), 1);
-    int32_t *sums = calloc((size_t)n, sizeof *sums);
     float *mul = calloc((size_t)n, sizeof *mul);
     int64_t offset[256];
-    if (!x || !w || !packed || !y || !sums || !mul) exit(2);
+    nrw_weight_sums sums;
+    if (!x || !w || !packed || !y || !mul) exit(2);
+    if (nrw_weight_sums_make(n, &arena, &sums, NULL) != NRW_OK) exit(2);
     fill_bytes(x, rows * k, 0);
     fill_bytes((uint8_t *)w, k * n, 0);
     nrw_rows_pack(&shape, (nrw_rows_from){w, 0, n, 1}, packed, sums);
     for (int i = 0; i < shape.steps; i++) offset[i] = (int64_t)i * shape.depth;
     for (int64_t i = 0; i < n; i++) mul[i] = 1e-4f;
-    const nrw_i8_epilogue e = {.out = NRW_OUT_U8, .add = sums, .mul = mul, .zero = 3, .hi = 255};
+    const nrw_i8_epilogue e = {
+        .out = NRW_OUT_U8, .add = sums.sum, .mul = mul, .zero = 3, .hi = 255};
     nrw_rows_epilogue finish;
-    if (nrw_rows_epilogue_make(&e, n, &arena, &finish, NULL) != NRW_OK) exit(2);
+    if (nrw_rows_epilogue_make(&e, sums, n, &arena, &finish, NULL) != NRW_OK) exit(2);
     const nrw_rows_call call = {.kernels = kn,
                                 .a = x,
                                 .a_stride = k,
@@ -578,7 +582,7 @@ static void bench_rows(const nrw_kernels *kn, const char *name, int64_t rows, in
     }
     printf("%-11s %-22s rows i8 %7.1f GMAC/s\n", kn->tier, name,
            (double)rows * (double)k * (double)n / best * 1e-9);
-    free(x), free(w), free(packed), free(y), free(sums), free(mul);
+    free(x), free(w), free(packed), free(y), free(mul);
     nrw_arena_free(&arena);
 }
 

@@ -32,6 +32,7 @@ static void configure(int top, int bottom, int depth) {
 typedef struct task {
     const uint8_t *a;
     const int8_t *b;
+    const int32_t *add; /* [32], of the epilogue */
     int32_t *acc; /* [rows][32]: sums of earlier steps come from here, and the result goes there */
     int from, to; /* steps */
     bool has_b;   /* tiles 6 and 7 hold the only step's weights already */
@@ -68,35 +69,30 @@ NRW_INLINE void load_rows(const int tile, const uint8_t *a, int64_t stride, cons
     if (tile == 5 && !once) _tile_loadd(5, a, stride);
 }
 
-NRW_INLINE void start_upper(const int32_t *sums, bool fresh) {
-    if (fresh) {
-        _tile_zero(0);
-        _tile_zero(1);
-    } else {
-        _tile_loadd(0, sums, 128);
-        _tile_loadd(1, sums + TILE, 128);
-    }
+/* The first step of a block starts from the epilogue's `add`, the same for all rows. */
+NRW_INLINE void start_upper(const task *t) {
+    const int32_t *from = t->from == 0 ? t->add : t->acc;
+    const int64_t stride = t->from == 0 ? 0 : 128;
+    _tile_loadd(0, from, stride);
+    _tile_loadd(1, from + TILE, stride);
 }
 
-NRW_INLINE void start_lower(const int32_t *sums, bool fresh) {
-    if (fresh) {
-        _tile_zero(2);
-        _tile_zero(3);
-    } else {
-        _tile_loadd(2, sums, 128);
-        _tile_loadd(3, sums + TILE, 128);
-    }
+NRW_INLINE void start_lower(const task *t) {
+    const int32_t *from = t->from == 0 ? t->add : t->acc + TILE * 32;
+    const int64_t stride = t->from == 0 ? 0 : 128;
+    _tile_loadd(2, from, stride);
+    _tile_loadd(3, from + TILE, stride);
 }
 
 NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool once,
                          const nrw_finish_kind kind) {
     const nrw_rows_i8 *r = w->r;
     const int64_t half = (int64_t)r->depth * TILE, below = TILE * r->a_stride;
-    const int steps = t->to - t->from, some = BLOCK / steps / 2 * 2 + 2;
+    const int steps = t->to - t->from, some = (BLOCK / 2 - 1) / steps / 2 * 2 + 2;
     const int lines = (int)((t->next_end - t->next) / 64 / steps) + 1;
     const int8_t *b = t->b + t->from * 2 * half, *next = t->next;
     nrw_finish before = w->before;
-    start_upper(t->acc, t->from == 0);
+    start_upper(t);
     for (int s = t->from; s < t->to; s++, b += 2 * half) {
         const uint8_t *from = t->a + r->offset[s];
         if (!t->has_b) _tile_loadd(6, b, 64);
@@ -104,20 +100,21 @@ NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool onc
         if (!t->has_b) _tile_loadd(7, b + half, 64);
         _tile_dpbusd(0, 4, 6);
         _tile_dpbusd(1, 4, 7);
+        if (two && s == t->from) store_lower(w->lower);
+        finish_some(&before, some, kind);
         if (two) {
-            if (s == t->from) {
-                store_lower(w->lower);
-                start_lower(t->acc + TILE * 32, t->from == 0);
-            }
+            if (s == t->from) start_lower(t);
             load_rows(5, from + below, r->a_stride, once);
             _tile_dpbusd(2, 5, 6);
             _tile_dpbusd(3, 5, 7);
         }
         if (next != NULL) fetch(&next, t->next_end, lines);
+        if (s + 1 == t->to) {
+            _tile_stored(0, t->acc, 128);
+            _tile_stored(1, t->acc + TILE, 128);
+        }
         finish_some(&before, some, kind);
     }
-    _tile_stored(0, t->acc, 128);
-    _tile_stored(1, t->acc + TILE, 128);
     w->lower = two ? t->acc + TILE * 32 : NULL;
     w->before.rows = 0;
 }
@@ -141,6 +138,7 @@ NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t n, int
             const int64_t row = at + rows <= r->rows ? at : r->rows - rows;
             task t = {.a = r->a + row * r->a_stride,
                       .b = r->b + panel * r->panel_bytes,
+                      .add = r->epilogue.add + panel * NRW_ROWS_PANEL,
                       .acc = w->ring + (w->slot + i) % SLOTS * BLOCK * 32,
                       .from = r->steps * c / chunks,
                       .to = r->steps * (c + 1) / chunks,

@@ -16,10 +16,11 @@
 #define sub_i          _mm256_sub_epi32
 #define mul_i          _mm256_mullo_epi32
 #define to_float       _mm256_cvtepi32_ps
-#define to_int         _mm256_cvtps_epi32
+#define bits_of        _mm256_castps_si256
 #define set1_f         _mm256_set1_ps
 #define mul_f          _mm256_mul_ps
 #define add_f          _mm256_add_ps
+#define fma_f          _mm256_fmadd_ps
 #define min_f          _mm256_min_ps
 #define max_f          _mm256_max_ps
 #define dot(acc, u, s) _mm256_add_epi32(acc, _mm256_madd_epi16(u, s))

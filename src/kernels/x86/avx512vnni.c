@@ -15,10 +15,11 @@
 #define sub_i    _mm512_sub_epi32
 #define mul_i    _mm512_mullo_epi32
 #define to_float _mm512_cvtepi32_ps
-#define to_int   _mm512_cvtps_epi32
+#define bits_of  _mm512_castps_si512
 #define set1_f   _mm512_set1_ps
 #define mul_f    _mm512_mul_ps
 #define add_f    _mm512_add_ps
+#define fma_f    _mm512_fmadd_ps
 #define min_f    _mm512_min_ps
 #define max_f    _mm512_max_ps
 
@@ -72,12 +73,15 @@ void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t
 /* rows_i8: blocks of up to 12 rows x 32 columns. */
 enum { BLOCK = 12, STAYS_BYTES = 512 << 10 };
 
-INLINE void rows_block(const nrw_rows_i8 *r, const uint8_t *a, const int8_t *b, int32_t *out,
-                       const int rows) {
+INLINE void rows_block(const nrw_rows_i8 *r, const uint8_t *a, const int8_t *b, const int32_t *add,
+                       int32_t *out, const int rows) {
     __m512i acc[BLOCK][2];
     const int64_t half = (int64_t)r->depth * 16;
 #pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) acc[i][0] = acc[i][1] = _mm512_setzero_si512();
+    for (int i = 0; i < rows; i++) {
+        acc[i][0] = _mm512_loadu_si512(add);
+        acc[i][1] = _mm512_loadu_si512(add + 16);
+    }
     for (int s = 0; s < r->steps; s++, b += 2 * half) {
         const uint8_t *from = a + r->offset[s];
         for (int k = 0; k < r->depth; k += 4) {
@@ -100,7 +104,7 @@ INLINE void rows_block(const nrw_rows_i8 *r, const uint8_t *a, const int8_t *b, 
 
 #define ROWS_CASE(n)                                                                               \
     case n:                                                                                        \
-        rows_block(r, a, b, acc, n);                                                               \
+        rows_block(r, a, b, add, acc, n);                                                          \
         break;
 
 /* Block number i of rows; they differ by one row at most. */
@@ -110,6 +114,7 @@ INLINE void rows_at(const nrw_rows_i8 *r, int64_t i, int64_t blocks, int64_t pan
     const int64_t row = r->rows * i / blocks, rows = r->rows * (i + 1) / blocks - row;
     const uint8_t *a = r->a + row * r->a_stride;
     const int8_t *b = r->b + panel * r->panel_bytes;
+    const int32_t *add = r->epilogue.add + panel * NRW_ROWS_PANEL;
     switch (rows) {
         ROWS_CASE(1)
         ROWS_CASE(2)

@@ -24,14 +24,17 @@ static inline uint64_t first_bytes(int64_t n) {
 #define unpack_lo16         _mm512_unpacklo_epi16
 #define unpack_hi16         _mm512_unpackhi_epi16
 #define to_float            _mm512_cvtepi32_ps
-#define to_int              _mm512_cvtps_epi32
-#define mul_f               _mm512_mul_ps
+#define bits_of             _mm512_castps_si512
+#define fma_f               _mm512_fmadd_ps
 #define min_f               _mm512_min_ps
+#define max_f               _mm512_max_ps
 #define set1_f              _mm512_set1_ps
-#define packs_32            _mm512_packs_epi32
+#define words_of(a, b, up)  _mm512_mask_shuffle_epi8(a, 0xcccccccccccccccc, b, up)
 #define packus_16           _mm512_packus_epi16
-#define adds_16             _mm512_adds_epi16
+#define add_16              _mm512_add_epi16
 #define set1_16             _mm512_set1_epi16
+#define shuffle             _mm512_shuffle_epi8
+#define set4_32             _mm512_set4_epi32
 #include "kernels/x86/depthwise_tmpl.h"
 
 #define W                   32
@@ -46,14 +49,17 @@ static inline uint64_t first_bytes(int64_t n) {
 #define unpack_lo16         _mm256_unpacklo_epi16
 #define unpack_hi16         _mm256_unpackhi_epi16
 #define to_float            _mm256_cvtepi32_ps
-#define to_int              _mm256_cvtps_epi32
-#define mul_f               _mm256_mul_ps
+#define bits_of             _mm256_castps_si256
+#define fma_f               _mm256_fmadd_ps
 #define min_f               _mm256_min_ps
+#define max_f               _mm256_max_ps
 #define set1_f              _mm256_set1_ps
-#define packs_32            _mm256_packs_epi32
+#define words_of(a, b, up)  _mm256_mask_shuffle_epi8(a, 0xcccccccc, b, up)
 #define packus_16           _mm256_packus_epi16
-#define adds_16             _mm256_adds_epi16
+#define add_16              _mm256_add_epi16
 #define set1_16             _mm256_set1_epi16
+#define shuffle             _mm256_shuffle_epi8
+#define set4_32(d, c, b, a) _mm256_setr_epi32(a, b, c, d, a, b, c, d)
 #include "kernels/x86/depthwise_tmpl.h"
 
 void nrw_depthwise_i8_avx512vnni(const nrw_depthwise_i8 *d) {

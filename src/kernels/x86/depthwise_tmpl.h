@@ -2,8 +2,8 @@
  *   W          channels of a block, bytes of a vector
  *   V, VF      vectors of integers and of floats
  *   NAME(x)    x with the width behind it
- *   load_v, load_f, store_some(p, n, v), unpack_lo8, …, to_float, to_int, mul_f, min_f, set1_f,
- *   packs_32, packus_16, adds_16, set1_16 */
+ *   load_v, load_f, store_some(p, n, v), unpack_lo8, …, to_float, bits_of, fma_f, min_f, max_f,
+ *   set1_f, words_of(a, b, up), packus_16, add_16, set1_16, shuffle, set4_32 */
 
 /* gcc 12 copies the accumulators of the intrinsic back and forth; the instruction itself does not.
  */
@@ -24,21 +24,26 @@ INLINE void NAME(weave)(const uint8_t *const *rows, int64_t at, V *out) {
     out[3] = unpack_hi16(b, d);
 }
 
-/* Clamping from above first keeps the conversion in range, where multipliers could leave it. */
+/* Results of 16 bits, a's beside b's; as in rows_finish.h. */
 INLINE V NAME(words)(const nrw_depthwise_i8 *d, V a, V b, const float *mul, const bool in_range) {
-    VF x = mul_f(to_float(a), load_f(mul)), y = mul_f(to_float(b), load_f(mul + W / 4));
+    const float magic = 12582912.0f;
+    VF x = fma_f(to_float(a), load_f(mul), set1_f(magic));
+    VF y = fma_f(to_float(b), load_f(mul + W / 4), set1_f(magic));
     if (!in_range) {
-        x = min_f(x, set1_f(32767.0f));
-        y = min_f(y, set1_f(32767.0f));
+        x = max_f(min_f(x, set1_f(magic + 1024)), set1_f(magic - 1024));
+        y = max_f(min_f(y, set1_f(magic + 1024)), set1_f(magic - 1024));
     }
-    return adds_16(packs_32(to_int(x), to_int(y)), set1_16((short)d->zero));
+    const V up = set4_32(0x0d0c0000, 0x09080000, 0x05040000, 0x01000000);
+    return add_16(words_of(bits_of(x), bits_of(y), up), set1_16((short)d->zero));
 }
 
 INLINE void NAME(finish)(const nrw_depthwise_i8 *d, const V *acc, const float *mul, uint8_t *y,
                          int64_t n, const bool in_range) {
     const V low = NAME(words)(d, acc[0], acc[1], mul, in_range);
     const V high = NAME(words)(d, acc[2], acc[3], mul + W / 2, in_range);
-    store_some(y, n, packus_16(low, high));
+    /* In each 128 bits: 0 4 1 5 2 6 3 7 and so on. */
+    const V order = set4_32(0x0f0d0b09, 0x0e0c0a08, 0x07050301, 0x06040200);
+    store_some(y, n, shuffle(packus_16(low, high), order));
 }
 
 /* One column of output for each line, from columns that are woven already: tap t of group g lies at
@@ -154,11 +159,14 @@ static void NAME(run)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c) {
 #undef unpack_lo16
 #undef unpack_hi16
 #undef to_float
-#undef to_int
-#undef mul_f
+#undef bits_of
+#undef fma_f
 #undef min_f
+#undef max_f
 #undef set1_f
-#undef packs_32
+#undef words_of
 #undef packus_16
-#undef adds_16
+#undef add_16
 #undef set1_16
+#undef shuffle
+#undef set4_32

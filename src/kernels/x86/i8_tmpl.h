@@ -1,8 +1,8 @@
 /* Integer tiles, taps and epilogues, for any width of vector. A lane holds one int32 accumulator
  * and is fed by four bytes of panel: four bytes, or two widened ones. The includer defines
  *   VI, VF, LANES, ROWS                 vectors of int32 and float, lanes, rows of the largest tile
- *   zero_i, load_i, set1_i, add_i, sub_i, mul_i, to_float, to_int (half to even)
- *   store_i, set1_f, mul_f, add_f, min_f, max_f
+ *   zero_i, load_i, set1_i, add_i, sub_i, mul_i, to_float, bits_of
+ *   store_i, set1_f, mul_f, add_f, fma_f (a b + c), min_f, max_f
  *   dot(acc, u, s)                      acc plus the products of activations u and weights s
  *   load_some_i(n, p), load_some_f(n, p), store_some_i, store_some_f, store_bytes(n, p, v)
  *   TILE_NAME, TAPS_NAME
@@ -33,17 +33,22 @@ INLINE void finish(const nrw_i8_epilogue *e, const nrw_i8_out out, const bool by
         store_some_i(n, c, acc);
         return;
     }
-    VF f = mul_f(to_float(acc), by_rows ? set1_f(e->mul[ch]) : load_some_f(n, e->mul + ch));
+    const VF mul = by_rows ? set1_f(e->mul[ch]) : load_some_f(n, e->mul + ch);
     if (out == NRW_OUT_F32) {
+        VF f = mul_f(to_float(acc), mul);
         if (e->bias != NULL) {
             f = add_f(f, by_rows ? set1_f(e->bias[ch]) : load_some_f(n, e->bias + ch));
         }
         store_some_f(n, c, f);
         return;
     }
-    /* The bounds are integers, so clamping first gives the same and keeps to_int in range. */
-    f = min_f(max_f(f, set1_f((float)(e->lo - e->zero))), set1_f((float)(e->hi - e->zero)));
-    store_bytes(n, c, add_i(to_int(f), set1_i(e->zero)));
+    /* The magic number is 1.5 * 2^23: whole numbers that are added to it stand in the low bits, and
+     * the exact product is rounded once. */
+    const float magic = 12582912.0f;
+    VF f = fma_f(to_float(acc), mul, set1_f(magic));
+    f = max_f(f, set1_f(magic + (float)(e->lo - e->zero)));
+    f = min_f(f, set1_f(magic + (float)(e->hi - e->zero)));
+    store_bytes(n, c, add_i(bits_of(f), set1_i(e->zero - 0x4b400000)));
 }
 
 INLINE int out_size(nrw_i8_out out) {

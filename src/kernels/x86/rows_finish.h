@@ -1,5 +1,5 @@
-/* What becomes of a block of accumulators of rows_i8: rows of 32, dealt to two halves of a panel
- * (kernels/rows_i8.h). For AVX-512. */
+/* What becomes of a block of accumulators of rows_i8: rows of 32, of which the even columns come
+ * before the odd ones (kernels/rows_i8.h). For AVX-512. */
 #ifndef NRW_KERNELS_X86_ROWS_FINISH_H
 #define NRW_KERNELS_X86_ROWS_FINISH_H
 
@@ -10,14 +10,15 @@
 
 #define NRW_INLINE static inline __attribute__((always_inline))
 
-/* Variants of an epilogue, known when loops are compiled. Bytes are usual where multipliers leave
- * any sum in the range of int32, and plain where the zero point is 0 as well. */
+/* Variants of an epilogue, known when loops are compiled. Bytes are usual where no sum leaves the
+ * range of int16 (in_range), and plain where the zero point is 0 as well. */
 typedef enum nrw_finish_kind {
     FINISH_PLAIN_U8,
     FINISH_U8,
     FINISH_ANY_U8,
     FINISH_SEGMENTS,
     FINISH_RESIDUAL,
+    FINISH_ANY_RESIDUAL,
     FINISH_F32,
     FINISH_I32
 } nrw_finish_kind;
@@ -26,7 +27,7 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
     if (e->out == NRW_OUT_F32) return FINISH_F32;
     if (e->out == NRW_OUT_I32) return FINISH_I32;
     if (e->segments != NULL) return FINISH_SEGMENTS;
-    if (e->residual != NULL) return FINISH_RESIDUAL;
+    if (e->residual != NULL) return e->in_range ? FINISH_RESIDUAL : FINISH_ANY_RESIDUAL;
     if (!e->in_range) return FINISH_ANY_U8;
     return e->zero == 0 ? FINISH_PLAIN_U8 : FINISH_U8;
 }
@@ -49,6 +50,9 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
     case FINISH_RESIDUAL:                                                                          \
         run(r, FINISH_RESIDUAL);                                                                   \
         break;                                                                                     \
+    case FINISH_ANY_RESIDUAL:                                                                      \
+        run(r, FINISH_ANY_RESIDUAL);                                                               \
+        break;                                                                                     \
     case FINISH_F32:                                                                               \
         run(r, FINISH_F32);                                                                        \
         break;                                                                                     \
@@ -57,9 +61,9 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
         break;                                                                                     \
     }
 
-/* A block of sums on its way to results, and the panel's share of the epilogue. Rows come in lines
- * of which the first `width` are stored, one behind the other, so that only the place in the line
- * and the address have to be known. */
+/* A block of sums, which began with the epilogue's `add`, on its way to results, and the panel's
+ * share of the epilogue. Rows come in lines of which the first `width` are stored, one behind the
+ * other, so that only the place in the line and the address have to be known. */
 typedef struct nrw_finish {
     const int32_t *acc; /* [rows][32], aligned */
     int rows, done;
@@ -67,12 +71,12 @@ typedef struct nrw_finish {
     char *c;
     int64_t bytes;  /* of a row of c */
     __mmask32 mask; /* columns that exist */
-    __m512i add[2];
     __m512 mul[2], bias[2];
     __m512i zero; /* int16 */
     bool adds_bias;
     const nrw_segments *segments;
-    const nrw_residual *residual;
+    __m512i by, residual_add,
+        shift;             /* of the sum with the residual: int16 in pairs, int32, int32 */
     ptrdiff_t to_residual; /* from c */
 } nrw_finish;
 
@@ -96,31 +100,46 @@ NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row
                     .bytes = r->ldc * size,
                     .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1,
                     .adds_bias = e->adds_bias,
-                    .segments = e->segments,
-                    .residual = e->residual};
-    if (kind == FINISH_RESIDUAL) f.to_residual = (const char *)r->residual - (const char *)r->c;
+                    .segments = e->segments};
     for (int h = 0; h < 2; h++) {
-        f.add[h] = _mm512_loadu_si512(e->add + at + 16 * h);
         f.mul[h] = _mm512_loadu_ps(e->mul + at + 16 * h);
         if (kind == FINISH_F32 || kind == FINISH_SEGMENTS)
             f.bias[h] = _mm512_loadu_ps(e->bias + at + 16 * h);
     }
-    if (kind == FINISH_U8 || kind == FINISH_ANY_U8) f.zero = _mm512_set1_epi16((short)e->zero);
+    if (kind != FINISH_PLAIN_U8) f.zero = _mm512_set1_epi16((short)e->zero);
+    if (kind == FINISH_RESIDUAL || kind == FINISH_ANY_RESIDUAL) {
+        const nrw_sum_u8 *sum = e->residual;
+        const uint32_t by_b = (uint32_t)(uint16_t)sum->by_b;
+        f.by = _mm512_set1_epi32((int)(by_b << 16 | (uint16_t)sum->by_a));
+        f.residual_add = _mm512_set1_epi32(sum->add);
+        f.shift = _mm512_set1_epi32(sum->shift);
+        f.to_residual = (const char *)r->residual - (const char *)r->c;
+    }
     return f;
 }
 
-/* Clamping from above first keeps the conversion in range; from below it saturates as it should.
- * What the 16-bit steps saturate lies far outside a byte. */
-NRW_INLINE __m512i to_words(const nrw_finish *f, const int32_t *acc, const nrw_finish_kind kind) {
-    __m512i w[2];
-    for (int h = 0; h < 2; h++) {
-        const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
-        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), f->mul[h]);
-        if (kind == FINISH_ANY_U8) x = _mm512_min_ps(x, _mm512_set1_ps(32767.0f));
-        w[h] = _mm512_cvtps_epi32(x);
+/* Half a row rounded, in the low 16 bits of each lane: adding the magic number leaves whole numbers
+ * in the low bits of the significand, and rounds the exact product once. While tiles are in use,
+ * port 5 does not take operations on 512 bits of floats, so that the fewer there are of them, the
+ * better; what follows is for port 5. */
+NRW_INLINE __m512i rounded(const nrw_finish *f, const int32_t *acc, const int h, const bool any) {
+    const __m512 magic = _mm512_set1_ps(12582912.0f),
+                 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc + 16 * h));
+    __m512 x = _mm512_fmadd_ps(sum, f->mul[h], magic);
+    if (any) { /* far outside of a byte, whatever the zero point */
+        x = _mm512_min_ps(x, _mm512_set1_ps(12582912.0f + 1024));
+        x = _mm512_max_ps(x, _mm512_set1_ps(12582912.0f - 1024));
     }
-    const __m512i words = _mm512_packs_epi32(w[0], w[1]);
-    return kind == FINISH_PLAIN_U8 ? words : _mm512_adds_epi16(words, f->zero);
+    return _mm512_castps_si512(x);
+}
+
+/* A row as int16: even columns are the first half's, odd ones the second's. */
+NRW_INLINE __m512i to_words(const nrw_finish *f, const int32_t *acc, const nrw_finish_kind kind) {
+    const bool any = kind == FINISH_ANY_U8 || kind == FINISH_ANY_RESIDUAL;
+    const __m512i up = _mm512_set4_epi32(0x0d0c0000, 0x09080000, 0x05040000, 0x01000000);
+    const __m512i words = _mm512_mask_shuffle_epi8(rounded(f, acc, 0, any), 0xcccccccccccccccc,
+                                                   rounded(f, acc, 1, any), up);
+    return kind == FINISH_PLAIN_U8 ? words : _mm512_add_epi16(words, f->zero);
 }
 
 /* Two rows of bytes. */
@@ -145,7 +164,7 @@ NRW_INLINE void store_u8(nrw_finish *f, const int32_t *acc, int rows, const nrw_
 
 /* The halves in order of columns: 0 … 15 and 16 … 31. */
 NRW_INLINE void in_order(__m512i a, __m512i b, __m512i *low, __m512i *high) {
-    const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const __m512i eight = _mm512_set1_epi32(8);
     *low = _mm512_permutex2var_epi32(a, first, b);
     *high = _mm512_permutex2var_epi32(a, _mm512_add_epi32(first, eight), b);
@@ -156,7 +175,7 @@ NRW_INLINE void widen(const nrw_finish *f, const int32_t *acc, const bool real, 
                       __m512i *high) {
     __m512i v[2];
     for (int h = 0; h < 2; h++) {
-        v[h] = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
+        v[h] = _mm512_load_si512(acc + 16 * h);
         if (!real) continue;
         const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), f->mul[h]);
         v[h] = _mm512_castps_si512(f->adds_bias ? _mm512_add_ps(x, f->bias[h]) : x);
@@ -185,50 +204,36 @@ NRW_INLINE void store_segments(nrw_finish *f, const int32_t *acc, int rows) {
     }
 }
 
-/* a (low or high) half of a row's results as steps from their zero point, then the sum with 16
- * bytes of the residual as steps from its own. */
-NRW_INLINE __m512i add_residual(const nrw_finish *f, const int32_t *acc, const int h,
-                                __m128i bytes) {
-    const nrw_residual *k = f->residual;
-    const __m512 magic = _mm512_set1_ps(12582912.0f); /* adding it rounds to a whole number */
-    const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + 16 * h), f->add[h]);
-    __m512 q = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), f->mul[h]);
-    q = _mm512_max_ps(q, _mm512_set1_ps(k->own_least));
-    q = _mm512_min_ps(q, _mm512_set1_ps(k->own_most));
-    q = _mm512_sub_ps(_mm512_add_ps(q, magic), magic);
-    const __m512i r =
-        _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(k->other_zero));
-    const __m512 own = _mm512_mul_ps(_mm512_set1_ps(k->own_scale), q);
-    const __m512 other = _mm512_mul_ps(_mm512_set1_ps(k->other_scale), _mm512_cvtepi32_ps(r));
-    const __m512 y = _mm512_add_ps(own, other), scale = _mm512_set1_ps(k->scale);
-    const __m512 inverse = _mm512_set1_ps(k->inverse), guess = _mm512_mul_ps(y, inverse);
-    __m512 v = _mm512_fmadd_ps(_mm512_fnmadd_ps(guess, scale, y), inverse, guess);
-    v = _mm512_max_ps(v, _mm512_set1_ps(k->least));
-    v = _mm512_min_ps(v, _mm512_set1_ps(k->most));
-    return _mm512_cvtps_epi32(v);
+/* Sums of 32 results and bytes of the residual, both as int16. */
+NRW_INLINE __m512i add_residual(const nrw_finish *f, __m512i own, __m512i other) {
+    const __m512i low = _mm512_unpacklo_epi16(own, other);
+    const __m512i high = _mm512_unpackhi_epi16(own, other);
+    return _mm512_packs_epi32(
+        _mm512_srav_epi32(_mm512_dpwssd_epi32(f->residual_add, low, f->by), f->shift),
+        _mm512_srav_epi32(_mm512_dpwssd_epi32(f->residual_add, high, f->by), f->shift));
 }
 
-NRW_INLINE __m512i residual_words(const nrw_finish *f, const int32_t *acc, const char *c) {
-    /* Columns are dealt to the halves by fours. */
-    const __m256i apart = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
-    const __m256i bytes =
-        _mm256_permutevar8x32_epi32(_mm256_maskz_loadu_epi8(f->mask, c + f->to_residual), apart);
-    const __m512i low = add_residual(f, acc, 0, _mm256_castsi256_si128(bytes));
-    const __m512i high = add_residual(f, acc, 1, _mm256_extracti128_si256(bytes, 1));
-    return _mm512_add_epi16(_mm512_packs_epi32(low, high),
-                            _mm512_set1_epi16((short)f->residual->zero));
+NRW_INLINE __m512i residual_row(const nrw_finish *f, const char *c) {
+    return _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(f->mask, c + f->to_residual));
 }
 
-NRW_INLINE void store_residual(nrw_finish *f, const int32_t *acc, int rows) {
+NRW_INLINE void store_residual(nrw_finish *f, const int32_t *acc, int rows,
+                               const nrw_finish_kind kind) {
     const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    const __m512i zero = _mm512_setzero_si512();
     for (int i = 0; i < rows; i += 2, acc += 64, f->c += 2 * f->bytes) {
         const bool both = i + 1 < rows;
-        const __m512i first = residual_words(f, acc, f->c);
-        const __m512i second = both ? residual_words(f, acc + 32, f->c + f->bytes) : first;
-        const __m512i bytes = _mm512_permutexvar_epi64(order, _mm512_packus_epi16(first, second));
-        _mm256_mask_storeu_epi8(f->c, f->mask, _mm512_castsi512_si256(bytes));
+        const int32_t *second = both ? acc + 32 : acc;
+        char *c = both ? f->c + f->bytes : f->c;
+        /* Results are bytes before they are added to. */
+        const __m512i q = _mm512_packus_epi16(to_words(f, acc, kind), to_words(f, second, kind));
+        const __m512i bytes = _mm512_packus_epi16(
+            add_residual(f, _mm512_unpacklo_epi8(q, zero), residual_row(f, f->c)),
+            add_residual(f, _mm512_unpackhi_epi8(q, zero), residual_row(f, c)));
+        const __m512i rows_apart = _mm512_permutexvar_epi64(order, bytes);
+        _mm256_mask_storeu_epi8(f->c, f->mask, _mm512_castsi512_si256(rows_apart));
         if (both)
-            _mm256_mask_storeu_epi8(f->c + f->bytes, f->mask, _mm512_extracti64x4_epi64(bytes, 1));
+            _mm256_mask_storeu_epi8(c, f->mask, _mm512_extracti64x4_epi64(rows_apart, 1));
         else
             f->c -= f->bytes;
     }
@@ -246,8 +251,8 @@ NRW_INLINE void finish_some(nrw_finish *f, int n, const nrw_finish_kind kind) {
             store_u8(f, acc, run, kind);
         else if (stored && kind == FINISH_SEGMENTS)
             store_segments(f, acc, run);
-        else if (stored && kind == FINISH_RESIDUAL)
-            store_residual(f, acc, run);
+        else if (stored && (kind == FINISH_RESIDUAL || kind == FINISH_ANY_RESIDUAL))
+            store_residual(f, acc, run, kind);
         else if (stored)
             store_wide(f, acc, run, kind);
         f->done += run;
