@@ -6,7 +6,7 @@
 #include "kernels/x86/rows_finish.h"
 #include "kernels/x86/tiles.h"
 
-enum { BLOCK = 32, TILE = 16, STAYS_BYTES = 512 << 10 };
+enum { BLOCK = 32, TILE = 16, STAYS_BYTES = 512 << 10, KEPT_BYTES = 24 << 10 };
 
 /* Tiles 0 to 3 accumulate, 4 and 5 hold rows of activations, 6 and 7 weights. */
 static void configure(int top, int bottom, int depth) {
@@ -26,9 +26,21 @@ static void configure(int top, int bottom, int depth) {
     _tile_loadconfig(&t);
 }
 
-/* Some steps of a block of rows times one panel. Products go on by themselves once issued, so the
- * block before is finished meanwhile, and its lower sums are stored behind the first products of
- * this one: stored at once, they would make these wait. */
+typedef struct sweep {
+    const nrw_rows_i8 *r;
+    int rows;          /* of a block */
+    nrw_finish before; /* what is to be finished */
+    int32_t *lower;    /* where tiles 2 and 3 still have to go; NULL: nowhere */
+    int slot, slots;   /* of the ring of sums: the next, and how many are in use */
+    int32_t *ring;     /* [SLOTS][BLOCK][32] */
+    /* Weights to be fetched to the second-level cache, so many lines at each step. */
+    const int8_t *next, *next_end;
+    int lines;
+} sweep;
+
+/* Some steps of a block of rows times one panel. Products go on by themselves once issued, so that
+ * the block before is finished meanwhile, and its lower sums are stored behind the first products
+ * of this one: stored at once, they would make these wait. */
 typedef struct task {
     const uint8_t *a;
     const int8_t *b;
@@ -36,20 +48,11 @@ typedef struct task {
     int32_t *acc; /* [rows][32]: sums of earlier steps come from here, and the result goes there */
     int from, to; /* steps */
     bool has_b;   /* tiles 6 and 7 hold the only step's weights already */
-    const int8_t *next, *next_end; /* weights to be fetched to the second-level cache meanwhile */
 } task;
 
-typedef struct sweep {
-    const nrw_rows_i8 *r;
-    nrw_finish before; /* what is to be finished */
-    int32_t *lower;    /* where tiles 2 and 3 still have to go; NULL: nowhere */
-    int slot;          /* of the ring of sums */
-    int32_t *ring;     /* [SLOTS][BLOCK][32] */
-} sweep;
-
-/* Steps go in chunks whose weights stay in the first-level cache while a group of blocks uses them.
- */
-enum { CHUNK_BYTES = 34 << 10, GROUP_BYTES = 24 << 10, GROUP = 4, SLOTS = GROUP + 1 };
+/* Weights that are read once go in chunks of steps that stay in the first-level cache while a group
+ * of blocks uses them. */
+enum { CHUNK_BYTES = 34 << 10, GROUP = 4, SLOTS = GROUP + 1, AHEAD_BYTES = 8 << 10 };
 
 NRW_INLINE void store_lower(int32_t *to) {
     if (to == NULL) return;
@@ -57,8 +60,11 @@ NRW_INLINE void store_lower(int32_t *to) {
     _tile_stored(3, to + TILE, 128);
 }
 
-NRW_INLINE void fetch(const int8_t **from, const int8_t *end, int lines) {
-    for (int i = 0; i < lines && *from < end; i++, *from += 64) _mm_prefetch(*from, _MM_HINT_T1);
+NRW_INLINE void fetch(sweep *w) {
+    const int8_t *next = w->next;
+    for (int i = 0; i < w->lines && next < w->next_end; i++, next += 64)
+        _mm_prefetch(next, _MM_HINT_T2);
+    w->next = next;
 }
 
 /* once: rows are read once for each panel, and need not drive the weights out of the cache. */
@@ -87,42 +93,34 @@ NRW_INLINE void start_lower(const task *t) {
 NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool once,
                          const nrw_finish_kind kind) {
     const nrw_rows_i8 *r = w->r;
-    const int64_t half = (int64_t)r->depth * TILE, below = TILE * r->a_stride;
-    const int steps = t->to - t->from, some = (BLOCK / 2 - 1) / steps / 2 * 2 + 2;
-    const int lines = (int)((t->next_end - t->next) / 64 / steps) + 1;
-    const int8_t *b = t->b + t->from * 2 * half, *next = t->next;
+    const int64_t half = (int64_t)r->depth * TILE, stride = r->a_stride;
+    const int8_t *b = t->b + t->from * 2 * half;
     nrw_finish before = w->before;
     start_upper(t);
     for (int s = t->from; s < t->to; s++, b += 2 * half) {
         const uint8_t *from = t->a + r->offset[s];
         if (!t->has_b) _tile_loadd(6, b, 64);
-        load_rows(4, from, r->a_stride, once);
+        load_rows(4, from, stride, once);
         if (!t->has_b) _tile_loadd(7, b + half, 64);
         _tile_dpbusd(0, 4, 6);
         _tile_dpbusd(1, 4, 7);
         if (two && s == t->from) store_lower(w->lower);
-        finish_some(&before, some, kind);
+        finish_some(&before, BLOCK / 2, kind);
         if (two) {
             if (s == t->from) start_lower(t);
-            load_rows(5, from + below, r->a_stride, once);
+            load_rows(5, from + TILE * stride, stride, once);
             _tile_dpbusd(2, 5, 6);
             _tile_dpbusd(3, 5, 7);
         }
-        if (next != NULL) fetch(&next, t->next_end, lines);
+        if (w->lines > 0) fetch(w);
         if (s + 1 == t->to) {
             _tile_stored(0, t->acc, 128);
             _tile_stored(1, t->acc + TILE, 128);
         }
-        finish_some(&before, some, kind);
+        finish_some(&before, BLOCK / 2, kind);
     }
     w->lower = two ? t->acc + TILE * 32 : NULL;
     w->before.rows = 0;
-}
-
-/* A share of the next panel's weights, to be fetched while this one is multiplied. */
-NRW_INLINE void fetch_share(task *t, const nrw_rows_i8 *r, int64_t share, int64_t shares) {
-    t->next = t->b + r->panel_bytes + r->panel_bytes * share / shares / 64 * 64;
-    t->next_end = t->b + r->panel_bytes + r->panel_bytes * (share + 1) / shares;
 }
 
 /* Blocks [block, block + n) times a panel. The last block of rows starts earlier, so that it is
@@ -130,27 +128,33 @@ NRW_INLINE void fetch_share(task *t, const nrw_rows_i8 *r, int64_t share, int64_
 NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t n, int chunks,
                           const bool two, const bool once, const nrw_finish_kind kind) {
     const nrw_rows_i8 *r = w->r;
-    const int rows = r->rows < BLOCK ? (int)r->rows : BLOCK;
-    const int64_t all = (r->rows + BLOCK - 1) / BLOCK;
-    for (int c = 0; c < chunks; c++) {
+    task t = {.b = r->b + panel * r->panel_bytes, .add = r->epilogue.add + panel * NRW_ROWS_PANEL};
+    int slot = w->slot;
+    for (int c = 0; c < chunks; c++, t.from = t.to) {
+        slot = w->slot;
+        t.to = r->steps * (c + 1) / chunks;
         for (int64_t i = 0; i < n; i++) {
             const int64_t at = (block + i) * BLOCK;
-            const int64_t row = at + rows <= r->rows ? at : r->rows - rows;
-            task t = {.a = r->a + row * r->a_stride,
-                      .b = r->b + panel * r->panel_bytes,
-                      .add = r->epilogue.add + panel * NRW_ROWS_PANEL,
-                      .acc = w->ring + (w->slot + i) % SLOTS * BLOCK * 32,
-                      .from = r->steps * c / chunks,
-                      .to = r->steps * (c + 1) / chunks,
-                      .has_b = r->steps == 1 && i > 0};
-            if (panel + 1 < r->panels && (once || block == 0))
-                fetch_share(&t, r, once ? (block * chunks + c * n + i) : i,
-                            once ? all * chunks : n);
+            const int64_t row = at + w->rows <= r->rows ? at : r->rows - w->rows;
+            t.a = r->a + row * r->a_stride;
+            t.acc = w->ring + slot * BLOCK * 32;
+            slot = slot + 1 < w->slots ? slot + 1 : 0;
+            t.has_b = r->steps == 1 && i > 0;
             multiply(w, &t, two, once, kind);
-            if (c + 1 == chunks) w->before = finish_of(r, panel, row, t.acc, rows, kind);
+            if (c + 1 == chunks) w->before = finish_of(r, panel, row, t.acc, w->rows, kind);
         }
     }
-    w->slot = (w->slot + (int)n) % SLOTS;
+    w->slot = slot;
+}
+
+/* The weights that the next panels need are fetched while `shares` steps or more pass: a panel's
+ * share of them, and no further than two panels ahead. */
+NRW_INLINE void fetch_for(sweep *w, int64_t panel, int64_t shares) {
+    const nrw_rows_i8 *r = w->r;
+    const int64_t bytes = r->panel_bytes, most = bytes > AHEAD_BYTES ? bytes : AHEAD_BYTES;
+    const int8_t *end = r->b + r->panels * bytes, *last = r->b + (panel + 1) * bytes + most;
+    w->next_end = last < end ? last : end;
+    w->lines = (int)((bytes / 64 + shares - 1) / shares);
 }
 
 /* Weights that stay in the second-level cache are swept for each group of blocks; others are read
@@ -158,17 +162,22 @@ NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t n, int
 NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
                         const nrw_finish_kind kind) {
     _Alignas(64) int32_t ring[SLOTS * BLOCK * 32];
-    sweep w = {.r = r, .ring = ring};
-    const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK, depth = (int64_t)r->steps * r->depth;
-    const int64_t fit = GROUP_BYTES / (BLOCK * depth) > 1 ? GROUP_BYTES / (BLOCK * depth) : 1;
-    const int64_t group = once ? GROUP : fit, groups = (blocks + group - 1) / group;
+    sweep w = {.r = r, .ring = ring, .rows = r->rows < BLOCK ? (int)r->rows : BLOCK};
+    w.before.r = r;
+    const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK, all = r->panels * r->panel_bytes;
+    const int64_t group = once || all > KEPT_BYTES ? GROUP : 1;
+    const int64_t groups = (blocks + group - 1) / group;
     const int chunks =
         once && blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
     const int64_t outer = once ? r->panels : groups, inner = once ? groups : r->panels;
+    w.slots = chunks > 1 ? SLOTS : 2;
+    w.next = r->b + (r->panel_bytes < all ? r->panel_bytes : all);
     for (int64_t i = 0; i < outer; i++) {
+        if (!once && i > 0) w.lines = 0;
         for (int64_t j = 0; j < inner; j++) {
             const int64_t panel = once ? i : j, block = (once ? j : i) * group;
             const int64_t n = blocks - block < group ? blocks - block : group;
+            if (once ? j == 0 : i == 0) fetch_for(&w, panel, (once ? blocks : n) * r->steps);
             run_group(&w, panel, block, n, chunks, two, once, kind);
         }
     }

@@ -61,71 +61,56 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
         break;                                                                                     \
     }
 
-/* A block of sums, which began with the epilogue's `add`, on its way to results, and the panel's
- * share of the epilogue. Rows come in lines of which the first `width` are stored, one behind the
- * other, so that only the place in the line and the address have to be known. */
+/* A block of sums, which began with the epilogue's `add`, on its way to results. Rows come in lines
+ * of which the first `width` are stored, one behind the other, so that only the place in the line
+ * and the address have to be known. */
 typedef struct nrw_finish {
+    const nrw_rows_i8 *r;
     const int32_t *acc; /* [rows][32], aligned */
     int rows, done;
-    int64_t x, width, pitch; /* place in the line */
+    int64_t x; /* place in the line, where there are lines */
     char *c;
-    int64_t bytes;  /* of a row of c */
-    __mmask32 mask; /* columns that exist */
-    __m512 mul[2], bias[2];
-    __m512i zero; /* int16 */
-    bool adds_bias;
-    const nrw_segments *segments;
-    __m512i by, residual_add,
-        shift;             /* of the sum with the residual: int16 in pairs, int32, int32 */
-    ptrdiff_t to_residual; /* from c */
+    const float *mul, *bias; /* of the panel */
+    __mmask32 mask;          /* columns that exist */
 } nrw_finish;
+
+NRW_INLINE bool has_lines(const nrw_rows_i8 *r) {
+    return r->pitch != r->width;
+}
+
+/* How many rows before row `row` are stored, and its place in its line. */
+NRW_INLINE int64_t stored_before(const nrw_rows_i8 *r, int64_t row, int64_t *x) {
+    const int64_t from = r->first + row, line = from / r->pitch;
+    const int64_t skipped = r->first < r->width ? r->first : r->width;
+    *x = from - line * r->pitch;
+    return line * r->width + (*x < r->width ? *x : r->width) - skipped;
+}
 
 /* acc: of rows `row` and following, of panel `panel`. */
 NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row,
                                 const int32_t *acc, int rows, const nrw_finish_kind kind) {
     const nrw_rows_epilogue *e = &r->epilogue;
-    const int64_t size = e->out == NRW_OUT_U8 ? 1 : 4, at = panel * NRW_ROWS_PANEL;
-    const bool lines = r->pitch != r->width;
-    const int64_t from = r->first + row, line = lines ? from / r->pitch : 0;
-    const int64_t x = from - line * r->pitch;
-    const int64_t skipped = r->first < r->width ? r->first : r->width;
-    const int64_t stored = line * r->width + (x < r->width || !lines ? x : r->width) - skipped;
-    const int64_t cols = r->cols - at;
-    nrw_finish f = {.acc = acc,
-                    .rows = rows,
-                    .x = lines ? x : 0,
-                    .width = lines ? r->width : INT64_MAX,
-                    .pitch = lines ? r->pitch : INT64_MAX,
-                    .c = (char *)r->c + (stored * r->ldc + at) * size,
-                    .bytes = r->ldc * size,
-                    .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1,
-                    .adds_bias = e->adds_bias,
-                    .segments = e->segments};
-    for (int h = 0; h < 2; h++) {
-        f.mul[h] = _mm512_loadu_ps(e->mul + at + 16 * h);
-        if (kind == FINISH_F32 || kind == FINISH_SEGMENTS)
-            f.bias[h] = _mm512_loadu_ps(e->bias + at + 16 * h);
-    }
-    if (kind != FINISH_PLAIN_U8) f.zero = _mm512_set1_epi16((short)e->zero);
-    if (kind == FINISH_RESIDUAL || kind == FINISH_ANY_RESIDUAL) {
-        const nrw_sum_u8 *sum = e->residual;
-        const uint32_t by_b = (uint32_t)(uint16_t)sum->by_b;
-        f.by = _mm512_set1_epi32((int)(by_b << 16 | (uint16_t)sum->by_a));
-        f.residual_add = _mm512_set1_epi32(sum->add);
-        f.shift = _mm512_set1_epi32(sum->shift);
-        f.to_residual = (const char *)r->residual - (const char *)r->c;
-    }
-    return f;
+    const int64_t size = kind == FINISH_F32 || kind == FINISH_I32 ? 4 : 1;
+    const int64_t at = panel * NRW_ROWS_PANEL, cols = r->cols - at;
+    int64_t x = 0, stored = row;
+    if (has_lines(r)) stored = stored_before(r, row, &x);
+    return (nrw_finish){.r = r,
+                        .acc = acc,
+                        .rows = rows,
+                        .x = x,
+                        .c = (char *)r->c + (stored * r->ldc + at) * size,
+                        .mul = e->mul + at,
+                        .bias = e->bias + at,
+                        .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1};
 }
 
 /* Half a row rounded, in the low 16 bits of each lane: adding the magic number leaves whole numbers
  * in the low bits of the significand, and rounds the exact product once. While tiles are in use,
  * port 5 does not take operations on 512 bits of floats, so that the fewer there are of them, the
  * better; what follows is for port 5. */
-NRW_INLINE __m512i rounded(const nrw_finish *f, const int32_t *acc, const int h, const bool any) {
-    const __m512 magic = _mm512_set1_ps(12582912.0f),
-                 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc + 16 * h));
-    __m512 x = _mm512_fmadd_ps(sum, f->mul[h], magic);
+NRW_INLINE __m512i rounded(const int32_t *acc, __m512 mul, const bool any) {
+    const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc));
+    __m512 x = _mm512_fmadd_ps(sum, mul, _mm512_set1_ps(12582912.0f));
     if (any) { /* far outside of a byte, whatever the zero point */
         x = _mm512_min_ps(x, _mm512_set1_ps(12582912.0f + 1024));
         x = _mm512_max_ps(x, _mm512_set1_ps(12582912.0f - 1024));
@@ -133,33 +118,51 @@ NRW_INLINE __m512i rounded(const nrw_finish *f, const int32_t *acc, const int h,
     return _mm512_castps_si512(x);
 }
 
-/* A row as int16: even columns are the first half's, odd ones the second's. */
-NRW_INLINE __m512i to_words(const nrw_finish *f, const int32_t *acc, const nrw_finish_kind kind) {
-    const bool any = kind == FINISH_ANY_U8 || kind == FINISH_ANY_RESIDUAL;
-    const __m512i up = _mm512_set4_epi32(0x0d0c0000, 0x09080000, 0x05040000, 0x01000000);
-    const __m512i words = _mm512_mask_shuffle_epi8(rounded(f, acc, 0, any), 0xcccccccccccccccc,
-                                                   rounded(f, acc, 1, any), up);
-    return kind == FINISH_PLAIN_U8 ? words : _mm512_add_epi16(words, f->zero);
+/* What rows of bytes share: the panel's multipliers, and the zero point as int16. */
+typedef struct nrw_to_words {
+    __m512 mul[2];
+    __m512i zero;
+} nrw_to_words;
+
+NRW_INLINE nrw_to_words words_of(const nrw_finish *f) {
+    return (nrw_to_words){{_mm512_loadu_ps(f->mul), _mm512_loadu_ps(f->mul + 16)},
+                          _mm512_set1_epi16((short)f->r->epilogue.zero)};
 }
 
-/* Two rows of bytes. */
-NRW_INLINE __m512i to_bytes(const nrw_finish *f, const int32_t *row0, const int32_t *row1,
-                            const nrw_finish_kind kind) {
-    const __m512i bytes = _mm512_packus_epi16(to_words(f, row0, kind), to_words(f, row1, kind));
-    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
+/* A row as int16: even columns are the first half's, odd ones the second's. */
+NRW_INLINE __m512i to_words(const nrw_to_words *k, const int32_t *acc, const nrw_finish_kind kind) {
+    const bool any = kind == FINISH_ANY_U8 || kind == FINISH_ANY_RESIDUAL;
+    const __m512i up = _mm512_set4_epi32(0x0d0c0000, 0x09080000, 0x05040000, 0x01000000);
+    const __m512i words = _mm512_mask_shuffle_epi8(rounded(acc, k->mul[0], any), 0xcccccccccccccccc,
+                                                   rounded(acc + 16, k->mul[1], any), up);
+    return kind == FINISH_PLAIN_U8 ? words : _mm512_add_epi16(words, k->zero);
+}
+
+/* Bytes of two rows, one behind the other, from two rows packed within 128 bits. */
+NRW_INLINE __m512i rows_apart(__m512i packed) {
+    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), packed);
 }
 
 /* Rows that are stored one behind the other. */
 NRW_INLINE void store_u8(nrw_finish *f, const int32_t *acc, int rows, const nrw_finish_kind kind) {
+    const nrw_to_words k = words_of(f);
+    const int64_t ldc = f->r->ldc;
+    const __mmask32 mask = f->mask;
+    char *c = f->c;
     int i = 0;
-    for (; i + 2 <= rows; i += 2, acc += 64, f->c += 2 * f->bytes) {
-        const __m512i both = to_bytes(f, acc, acc + 32, kind);
-        _mm256_mask_storeu_epi8(f->c, f->mask, _mm512_castsi512_si256(both));
-        _mm256_mask_storeu_epi8(f->c + f->bytes, f->mask, _mm512_extracti64x4_epi64(both, 1));
+    for (; i + 2 <= rows; i += 2, acc += 64, c += 2 * ldc) {
+        const __m512i both =
+            rows_apart(_mm512_packus_epi16(to_words(&k, acc, kind), to_words(&k, acc + 32, kind)));
+        _mm256_mask_storeu_epi8(c, mask, _mm512_castsi512_si256(both));
+        _mm256_mask_storeu_epi8(c + ldc, mask, _mm512_extracti64x4_epi64(both, 1));
     }
-    if (i == rows) return;
-    _mm256_mask_storeu_epi8(f->c, f->mask, _mm512_castsi512_si256(to_bytes(f, acc, acc, kind)));
-    f->c += f->bytes;
+    if (i < rows) {
+        const __m512i words = to_words(&k, acc, kind);
+        const __m512i row = rows_apart(_mm512_packus_epi16(words, words));
+        _mm256_mask_storeu_epi8(c, mask, _mm512_castsi512_si256(row));
+        c += ldc;
+    }
+    f->c = c;
 }
 
 /* The halves in order of columns: 0 … 15 and 16 … 31. */
@@ -170,94 +173,145 @@ NRW_INLINE void in_order(__m512i a, __m512i b, __m512i *low, __m512i *high) {
     *high = _mm512_permutex2var_epi32(a, _mm512_add_epi32(first, eight), b);
 }
 
-/* What f32 results are, or the sums themselves, in order. */
-NRW_INLINE void widen(const nrw_finish *f, const int32_t *acc, const bool real, __m512i *low,
+/* What rows of floats share. Kept apart from what is written, which may alias anything. */
+typedef struct nrw_to_floats {
+    __m512 mul[2], bias[2];
+    bool adds_bias;
+} nrw_to_floats;
+
+NRW_INLINE nrw_to_floats floats_of(const nrw_finish *f) {
+    nrw_to_floats k = {.adds_bias = f->r->epilogue.adds_bias};
+    for (int h = 0; h < 2; h++) {
+        k.mul[h] = _mm512_loadu_ps(f->mul + 16 * h);
+        k.bias[h] = _mm512_loadu_ps(f->bias + 16 * h);
+    }
+    return k;
+}
+
+/* A row's sums, or what they stand for, in order. */
+NRW_INLINE void widen(const nrw_to_floats *k, const int32_t *acc, const bool real, __m512i *low,
                       __m512i *high) {
     __m512i v[2];
     for (int h = 0; h < 2; h++) {
         v[h] = _mm512_load_si512(acc + 16 * h);
         if (!real) continue;
-        const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), f->mul[h]);
-        v[h] = _mm512_castps_si512(f->adds_bias ? _mm512_add_ps(x, f->bias[h]) : x);
+        const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(v[h]), k->mul[h]);
+        v[h] = _mm512_castps_si512(k->adds_bias ? _mm512_add_ps(x, k->bias[h]) : x);
     }
     in_order(v[0], v[1], low, high);
 }
 
 NRW_INLINE void store_wide(nrw_finish *f, const int32_t *acc, int rows,
                            const nrw_finish_kind kind) {
-    for (int i = 0; i < rows; i++, acc += 32, f->c += f->bytes) {
+    const nrw_to_floats k = floats_of(f);
+    const int64_t bytes = 4 * f->r->ldc;
+    const __mmask32 mask = f->mask;
+    char *c = f->c;
+    for (int i = 0; i < rows; i++, acc += 32, c += bytes) {
         __m512i low, high;
-        widen(f, acc, kind == FINISH_F32, &low, &high);
-        _mm512_mask_storeu_epi32(f->c, (__mmask16)f->mask, low);
-        _mm512_mask_storeu_epi32(f->c + 64, (__mmask16)(f->mask >> 16), high);
+        widen(&k, acc, kind == FINISH_F32, &low, &high);
+        _mm512_mask_storeu_epi32(c, (__mmask16)mask, low);
+        _mm512_mask_storeu_epi32(c + 64, (__mmask16)(mask >> 16), high);
     }
+    f->c = c;
 }
 
 NRW_INLINE void store_segments(nrw_finish *f, const int32_t *acc, int rows) {
-    for (int i = 0; i < rows; i++, acc += 32, f->c += f->bytes) {
+    const nrw_to_floats k = floats_of(f);
+    const nrw_segments *segments = f->r->epilogue.segments;
+    const int64_t bytes = f->r->ldc;
+    const __mmask32 mask = f->mask;
+    char *c = f->c;
+    for (int i = 0; i < rows; i++, acc += 32, c += bytes) {
         __m512i low, high;
-        widen(f, acc, true, &low, &high);
-        low = segments_of(f->segments, _mm512_castsi512_ps(low));
-        high = segments_of(f->segments, _mm512_castsi512_ps(high));
-        _mm512_mask_cvtusepi32_storeu_epi8(f->c, (__mmask16)f->mask, low);
-        _mm512_mask_cvtusepi32_storeu_epi8(f->c + 16, (__mmask16)(f->mask >> 16), high);
+        widen(&k, acc, true, &low, &high);
+        low = segments_of(segments, _mm512_castsi512_ps(low));
+        high = segments_of(segments, _mm512_castsi512_ps(high));
+        _mm512_mask_cvtusepi32_storeu_epi8(c, (__mmask16)mask, low);
+        _mm512_mask_cvtusepi32_storeu_epi8(c + 16, (__mmask16)(mask >> 16), high);
     }
+    f->c = c;
 }
 
-/* Sums of 32 results and bytes of the residual, both as int16. */
-NRW_INLINE __m512i add_residual(const nrw_finish *f, __m512i own, __m512i other) {
-    const __m512i low = _mm512_unpacklo_epi16(own, other);
-    const __m512i high = _mm512_unpackhi_epi16(own, other);
-    return _mm512_packs_epi32(
-        _mm512_srav_epi32(_mm512_dpwssd_epi32(f->residual_add, low, f->by), f->shift),
-        _mm512_srav_epi32(_mm512_dpwssd_epi32(f->residual_add, high, f->by), f->shift));
+/* How results and the residual are added: multipliers in pairs of int16. */
+typedef struct nrw_add_words {
+    __m512i by, add, shift;
+} nrw_add_words;
+
+NRW_INLINE nrw_add_words adding_of(const nrw_finish *f) {
+    const nrw_sum_u8 *s = f->r->epilogue.residual;
+    const uint32_t by_a = (uint16_t)s->by_a, by_b = (uint16_t)s->by_b;
+    return (nrw_add_words){_mm512_set1_epi32((int)(by_b << 16 | by_a)), _mm512_set1_epi32(s->add),
+                           _mm512_set1_epi32(s->shift)};
 }
 
-NRW_INLINE __m512i residual_row(const nrw_finish *f, const char *c) {
-    return _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(f->mask, c + f->to_residual));
+/* 32 results and bytes of the residual, both as int16. */
+NRW_INLINE __m512i add_words(const nrw_add_words *k, __m512i own, __m512i other) {
+    const __m512i low = _mm512_dpwssd_epi32(k->add, _mm512_unpacklo_epi16(own, other), k->by);
+    const __m512i high = _mm512_dpwssd_epi32(k->add, _mm512_unpackhi_epi16(own, other), k->by);
+    return _mm512_packs_epi32(_mm512_srav_epi32(low, k->shift), _mm512_srav_epi32(high, k->shift));
 }
 
 NRW_INLINE void store_residual(nrw_finish *f, const int32_t *acc, int rows,
                                const nrw_finish_kind kind) {
-    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    const nrw_to_words k = words_of(f);
+    const nrw_add_words adding = adding_of(f);
     const __m512i zero = _mm512_setzero_si512();
-    for (int i = 0; i < rows; i += 2, acc += 64, f->c += 2 * f->bytes) {
+    const ptrdiff_t away = (const char *)f->r->residual - (const char *)f->r->c;
+    const int64_t ldc = f->r->ldc;
+    for (int i = 0; i < rows; i += 2, acc += 64) {
         const bool both = i + 1 < rows;
         const int32_t *second = both ? acc + 32 : acc;
-        char *c = both ? f->c + f->bytes : f->c;
+        char *c[2] = {f->c, both ? f->c + ldc : f->c};
+        __m512i other[2];
+        for (int j = 0; j < 2; j++)
+            other[j] = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(f->mask, c[j] + away));
         /* Results are bytes before they are added to. */
-        const __m512i q = _mm512_packus_epi16(to_words(f, acc, kind), to_words(f, second, kind));
-        const __m512i bytes = _mm512_packus_epi16(
-            add_residual(f, _mm512_unpacklo_epi8(q, zero), residual_row(f, f->c)),
-            add_residual(f, _mm512_unpackhi_epi8(q, zero), residual_row(f, c)));
-        const __m512i rows_apart = _mm512_permutexvar_epi64(order, bytes);
-        _mm256_mask_storeu_epi8(f->c, f->mask, _mm512_castsi512_si256(rows_apart));
-        if (both)
-            _mm256_mask_storeu_epi8(c, f->mask, _mm512_extracti64x4_epi64(rows_apart, 1));
-        else
-            f->c -= f->bytes;
+        const __m512i q = _mm512_packus_epi16(to_words(&k, acc, kind), to_words(&k, second, kind));
+        const __m512i bytes = rows_apart(
+            _mm512_packus_epi16(add_words(&adding, _mm512_unpacklo_epi8(q, zero), other[0]),
+                                add_words(&adding, _mm512_unpackhi_epi8(q, zero), other[1])));
+        _mm256_mask_storeu_epi8(c[0], f->mask, _mm512_castsi512_si256(bytes));
+        if (both) _mm256_mask_storeu_epi8(c[1], f->mask, _mm512_extracti64x4_epi64(bytes, 1));
+        f->c = c[1] + ldc;
+    }
+}
+
+NRW_INLINE void store_rows(nrw_finish *f, const int32_t *acc, int rows,
+                           const nrw_finish_kind kind) {
+    switch (kind) {
+    case FINISH_PLAIN_U8:
+    case FINISH_U8:
+    case FINISH_ANY_U8:
+        store_u8(f, acc, rows, kind);
+        break;
+    case FINISH_SEGMENTS:
+        store_segments(f, acc, rows);
+        break;
+    case FINISH_RESIDUAL:
+    case FINISH_ANY_RESIDUAL:
+        store_residual(f, acc, rows, kind);
+        break;
+    default:
+        store_wide(f, acc, rows, kind);
     }
 }
 
 /* The next n rows of a block. */
 NRW_INLINE void finish_some(nrw_finish *f, int n, const nrw_finish_kind kind) {
+    const int64_t width = f->r->width, pitch = f->r->pitch;
     const int end = f->done + n < f->rows ? f->done + n : f->rows;
     while (f->done < end) {
-        const bool stored = f->x < f->width;
-        const int64_t left = (stored ? f->width : f->pitch) - f->x;
-        const int run = left < end - f->done ? (int)left : end - f->done;
-        const int32_t *acc = f->acc + 32 * f->done;
-        if (stored && (kind == FINISH_PLAIN_U8 || kind == FINISH_U8 || kind == FINISH_ANY_U8))
-            store_u8(f, acc, run, kind);
-        else if (stored && kind == FINISH_SEGMENTS)
-            store_segments(f, acc, run);
-        else if (stored && (kind == FINISH_RESIDUAL || kind == FINISH_ANY_RESIDUAL))
-            store_residual(f, acc, run, kind);
-        else if (stored)
-            store_wide(f, acc, run, kind);
+        int run = end - f->done;
+        bool stored = true;
+        if (has_lines(f->r)) {
+            stored = f->x < width;
+            const int64_t left = (stored ? width : pitch) - f->x;
+            if (left < run) run = (int)left;
+            f->x = f->x + run < pitch ? f->x + run : 0;
+        }
+        if (stored) store_rows(f, f->acc + 32 * f->done, run, kind);
         f->done += run;
-        f->x += run;
-        if (f->x == f->pitch) f->x = 0;
     }
 }
 
