@@ -123,14 +123,30 @@ typedef struct average_job {
     int32_t zero_y;
 } average_job;
 
-enum { TOGETHER = 64 };
+/* Channels that are summed together, and pixels whose sums 16 bits hold. */
+enum { TOGETHER = 64, MOST_TOGETHER = 1024, PIXELS = 257 };
 
-/* Channels from `first` on of one picture. */
-NRW_WIDE static void average_some(const average_job *j, const uint8_t *x, uint8_t *y, int64_t n) {
-    uint32_t sum[TOGETHER] = {0};
-    for (int64_t p = 0; p < j->pixels; p++, x += j->channels) {
-        for (int64_t c = 0; c < n; c++) sum[c] += x[c];
+NRW_WIDE static void add_pixels(const uint8_t *x, int64_t stride, int64_t pixels, int64_t n,
+                                uint32_t *restrict sum) {
+    uint16_t words[MOST_TOGETHER] = {0};
+    /* Whole vectors: what the last takes too much belongs to the pixel behind. */
+    const int64_t whole = (n + TOGETHER - 1) / TOGETHER * TOGETHER;
+    const int64_t safe = stride < TOGETHER ? 0 : pixels - 1;
+    for (int64_t p = 0; p < safe; p++, x += stride) {
+        for (int64_t c = 0; c < whole; c++) words[c] = (uint16_t)(words[c] + x[c]);
     }
+    for (int64_t p = safe; p < pixels; p++, x += stride) {
+        for (int64_t c = 0; c < n; c++) words[c] = (uint16_t)(words[c] + x[c]);
+    }
+    for (int64_t c = 0; c < n; c++) sum[c] += words[c];
+}
+
+/* n channels of one picture. */
+static void average_some(const average_job *j, const uint8_t *x, uint8_t *y, int64_t n) {
+    uint32_t sum[MOST_TOGETHER] = {0};
+    for (int64_t p = 0; p < j->pixels; p += PIXELS)
+        add_pixels(x + p * j->channels, j->channels, j->pixels - p < PIXELS ? j->pixels - p : PIXELS,
+                   n, sum);
     for (int64_t c = 0; c < n; c++) {
         const float acc = (float)((int64_t)sum[c] - j->pixels * (int64_t)j->zero_x);
         const float q = rintf(acc * j->m) + (float)j->zero_y;
@@ -138,12 +154,16 @@ NRW_WIDE static void average_some(const average_job *j, const uint8_t *x, uint8_
     }
 }
 
+/* Parts of TOGETHER channels; those that follow one another in a picture go at once, as they lie. */
 static void average_range(void *arg, int64_t begin, int64_t end) {
     const average_job *j = arg;
     const int64_t parts = (j->channels + TOGETHER - 1) / TOGETHER;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t picture = i / parts, first = i % parts * TOGETHER;
-        const int64_t n = j->channels - first < TOGETHER ? j->channels - first : TOGETHER;
+    for (int64_t i = begin, next; i < end; i = next) {
+        const int64_t picture = i / parts, part = i % parts;
+        const int64_t left = parts - part < end - i ? parts - part : end - i;
+        next = i + (left < MOST_TOGETHER / TOGETHER ? left : MOST_TOGETHER / TOGETHER);
+        const int64_t first = part * TOGETHER, all = j->channels - first;
+        const int64_t n = (next - i) * TOGETHER < all ? (next - i) * TOGETHER : all;
         average_some(j, (const uint8_t *)j->x->data + picture * j->pixels * j->channels + first,
                      j->y + picture * j->channels + first, n);
     }

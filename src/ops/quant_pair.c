@@ -1,31 +1,26 @@
-/* Sums, differences and products of unsigned bytes, in one loop. Products are the same bits as
- * quant_table.h's nrw_integer_pair, which goes through float buffers and divides. */
+/* Sums, differences and products of unsigned bytes, in one loop. */
 #include <math.h>
 #include <string.h>
 
 #include "base/wide.h"
 #include "ops/quant_table.h"
 
-typedef struct pair {
-    float a_scale, b_scale, scale, inverse;
+/* How products become bytes: clamp(zero + rint(acc * m)), of the exact product, where
+ * acc = (a - a_zero) (b - b_zero). */
+typedef struct product {
     int32_t a_zero, b_zero, zero;
-    float low, high; /* of the result, in steps from its zero point */
-} pair;
+    float m, low, high; /* the bounds are the magic number and a byte's, less zero */
+} product;
 
-/* y / s, correctly rounded, by the rounded reciprocal r of s: the remainder is exact, and adding it
- * rounds as the division would (Markstein, "Computation of elementary functions on the IBM RISC
- * System/6000", 1990; for divisors whose significand is not all ones). */
-static inline float quotient(float y, float s, float r) {
-    const float q = y * r;
-    return __builtin_fmaf(__builtin_fmaf(-q, s, y), r, q);
-}
-
-/* Clamping before rounding is the same, for the bounds are whole. */
-static inline uint8_t quantize(float y, const pair *p) {
-    float v = quotient(y, p->scale, p->inverse);
+/* acc is a whole number that a float holds. Adding the magic number leaves the rounded product in
+ * the low bits; clamping there is the same, for the bounds are whole. */
+static inline uint8_t product_byte(float acc, const product *p) {
+    uint32_t bits;
+    float v = __builtin_fmaf(acc, p->m, NRW_RINT_MAGIC);
     v = v > p->low ? v : p->low;
     v = v < p->high ? v : p->high;
-    return (uint8_t)((int32_t)((v + NRW_RINT_MAGIC) - NRW_RINT_MAGIC) + p->zero);
+    memcpy(&bits, &v, sizeof bits);
+    return (uint8_t)(bits + (uint32_t)p->zero);
 }
 
 #define PAIR_ROW(name, type, expression)                                                           \
@@ -48,33 +43,29 @@ static inline uint8_t quantize(float y, const pair *p) {
             name##_steps(arg, out, in[0], in[1], n, step[0], step[1]);                             \
     }
 PAIR_ROW(sum, nrw_sum_u8, nrw_sum_u8_of(p, u, v))
-PAIR_ROW(mul, pair,
-         quantize(p->a_scale *(float)((int32_t)u - p->a_zero) *
-                      (p->b_scale * (float)((int32_t)v - p->b_zero)),
-                  p))
+PAIR_ROW(mul, product, product_byte((float)((u - p->a_zero) * (v - p->b_zero)), p))
 
-/* Products with one number for each channel, which comes last: as mul, with the numbers real
- * already.
- */
+/* Products with one number for each channel, which comes last. */
 typedef struct channels {
-    pair p;
+    product p;
     const uint8_t *x;
     uint8_t *y;
-    const float *by; /* [span], repeated */
+    const float *by, *from; /* [span], repeated: acc = x by + from, exact */
     int64_t span;
 } channels;
 
-NRW_WIDE static void scale_span(const pair *q, uint8_t *restrict y, const uint8_t *restrict x,
-                                const float *restrict by, int64_t n) {
-    const pair k = *q, *const p = &k;
+NRW_WIDE static void scale_span(const product *q, uint8_t *restrict y, const uint8_t *restrict x,
+                                const float *restrict by, const float *restrict from, int64_t n) {
+    const product k = *q, *const p = &k;
     for (int64_t i = 0; i < n; i++)
-        y[i] = quantize(p->a_scale * (float)((int32_t)x[i] - p->a_zero) * by[i], p);
+        y[i] = product_byte(__builtin_fmaf((float)x[i], by[i], from[i]), p);
 }
 
 static void scale_spans(void *arg, int64_t begin, int64_t end) {
     const channels *c = arg;
     for (int64_t at = begin; at < end; at += c->span)
-        scale_span(&c->p, c->y + at, c->x + at, c->by, end - at < c->span ? end - at : c->span);
+        scale_span(&c->p, c->y + at, c->x + at, c->by, c->from,
+                   end - at < c->span ? end - at : c->span);
 }
 
 /* Which input is a vector along the last axis of the output, the other one being as large as it;
@@ -92,21 +83,19 @@ static int channel_input(const nrw_eval *e) {
 }
 
 /* in[v] is the vector. */
-static nrw_status scale_channels(nrw_eval *e, const pair *p, int v) {
+static nrw_status scale_channels(nrw_eval *e, const product *p, int v) {
     enum { SPAN = 1024, WORK = 16 };
     const nrw_tensor *vector = e->in[v], *x = e->in[1 - v];
     const int64_t n = nrw_tensor_count(vector), times = n < SPAN ? SPAN / n : 1;
-    float *by = nrw_arena_alloc(e->scratch, (size_t)(n * times) * sizeof *by);
+    float *by = nrw_arena_calloc(e->scratch, (size_t)(2 * n * times), sizeof *by);
     if (by == NULL) NRW_OOM(e->err);
-    const float scale = v == 1 ? p->b_scale : p->a_scale;
-    const int32_t zero = v == 1 ? p->b_zero : p->a_zero;
-    for (int64_t i = 0; i < n * times; i++)
-        by[i] = scale * (float)((int32_t)((const uint8_t *)vector->data)[i % n] - zero);
-    channels c = {*p, x->data, e->out[0].data, by, n * times};
-    if (v == 0) { /* products of floats commute */
-        c.p.a_scale = p->b_scale;
-        c.p.a_zero = p->b_zero;
+    float *from = by + n * times;
+    const int32_t zero = v == 1 ? p->b_zero : p->a_zero, x_zero = v == 1 ? p->a_zero : p->b_zero;
+    for (int64_t i = 0; i < n * times; i++) {
+        by[i] = (float)(((const uint8_t *)vector->data)[i % n] - zero);
+        from[i] = by[i] * (float)-x_zero;
     }
+    channels c = {*p, x->data, e->out[0].data, by, from, n * times};
     nrw_each_range(e->pool, nrw_tensor_count(x), c.span * WORK, scale_spans, &c);
     return NRW_OK;
 }
@@ -114,8 +103,7 @@ static nrw_status scale_channels(nrw_eval *e, const pair *p, int v) {
 /* With one scale for all, in 16 bits. */
 NRW_WIDE static void add_alike(const void *arg, void *out, const void *const *in,
                                const int64_t *step, int64_t n) {
-    const pair *p = arg;
-    const int16_t away = (int16_t)(p->a_zero + p->b_zero - p->zero);
+    const int16_t away = *(const int16_t *)arg;
     const uint8_t *a = in[0], *b = in[1];
     uint8_t *y = out;
     if (step[0] == 1 && step[1] == 1) {
@@ -135,13 +123,6 @@ static bool is_u8(const nrw_quant *q, nrw_dtype t) {
     return q != NULL && t == NRW_U8 && q->dtype == NRW_U8;
 }
 
-/* Whether a quotient by this scale may be computed from its reciprocal. */
-static bool quotient_suits(float scale) {
-    uint32_t bits;
-    memcpy(&bits, &scale, sizeof bits);
-    return (bits & 0x7fffff) != 0x7fffff && isnormal(1 / scale);
-}
-
 static nrw_byte_scale byte_scale(const nrw_quant *q) {
     return (nrw_byte_scale){q->scale[0], q->zero_point[0]};
 }
@@ -156,6 +137,11 @@ static bool sum_of(const nrw_eval *e, nrw_pair_kind kind, nrw_sum_u8 *out) {
     return nrw_sum_u8_make(byte_scale(e->in[0]->quant), b, byte_scale(e->out[0].quant), out);
 }
 
+static float multiplier(const nrw_eval *e) {
+    return (float)((double)e->in[0]->quant->scale[0] * (double)e->in[1]->quant->scale[0] /
+                   (double)e->out[0].quant->scale[0]);
+}
+
 bool nrw_pair_u8_suits(const nrw_eval *e, nrw_pair_kind kind) {
     const nrw_quant *q = e->out[0].quant;
     nrw_sum_u8 sum;
@@ -163,28 +149,26 @@ bool nrw_pair_u8_suits(const nrw_eval *e, nrw_pair_kind kind) {
         if (!is_u8(e->in[i]->quant, e->in[i]->dtype)) return false;
     }
     if (!is_u8(q, e->out[0].dtype)) return false;
-    return kind == NRW_PAIR_MUL ? quotient_suits(q->scale[0]) : sum_of(e, kind, &sum);
+    return kind == NRW_PAIR_MUL ? isfinite(multiplier(e)) : sum_of(e, kind, &sum);
 }
 
 nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {
     const nrw_quant *a = e->in[0]->quant, *b = e->in[1]->quant, *y = e->out[0].quant;
     const int32_t zero = y->zero_point[0];
-    const pair p = {.a_scale = a->scale[0],
-                    .b_scale = b->scale[0],
-                    .scale = y->scale[0],
-                    .inverse = 1 / y->scale[0],
-                    .a_zero = a->zero_point[0],
-                    .b_zero = b->zero_point[0],
-                    .zero = zero,
-                    .low = (float)-zero,
-                    .high = (float)(255 - zero)};
     if (kind == NRW_PAIR_MUL) {
+        const product p = {.a_zero = a->zero_point[0],
+                           .b_zero = b->zero_point[0],
+                           .zero = zero,
+                           .m = multiplier(e),
+                           .low = NRW_RINT_MAGIC - (float)zero,
+                           .high = NRW_RINT_MAGIC + (float)(255 - zero)};
         const int vector = channel_input(e);
         return vector >= 0 ? scale_channels(e, &p, vector)
                            : nrw_each_row(e, &e->out[0], 2, e->in, mul, &p);
     }
-    if (kind == NRW_PAIR_ADD && p.a_scale == p.scale && p.b_scale == p.scale)
-        return nrw_each_row(e, &e->out[0], 2, e->in, add_alike, &p);
+    const int16_t away = (int16_t)(a->zero_point[0] + b->zero_point[0] - zero);
+    if (kind == NRW_PAIR_ADD && a->scale[0] == y->scale[0] && b->scale[0] == y->scale[0])
+        return nrw_each_row(e, &e->out[0], 2, e->in, add_alike, &away);
     nrw_sum_u8 s = {0};
     (void)sum_of(e, kind, &s); /* it suits */
     return nrw_each_row(e, &e->out[0], 2, e->in, sum, &s);

@@ -18,8 +18,8 @@ nrw_status nrw_look_up(nrw_eval *e, const uint8_t *table) NRW_MUST_CHECK;
 nrw_status nrw_integer_pair(nrw_eval *e, nrw_row_fn f32_row, const void *arg) NRW_MUST_CHECK;
 bool nrw_integer_pair_ok(const nrw_node *n);
 
-/* a + b, a - b and a * b of unsigned bytes, faster (quant_pair.c): products to the bit as above,
- * sums in fixed point (kernels/sum_u8.h). */
+/* a + b, a - b and a * b of unsigned bytes, faster (quant_pair.c): sums in fixed point
+ * (kernels/sum_u8.h), products by the contract of kernels.h, acc = (a - za) (b - zb). */
 typedef enum nrw_pair_kind { NRW_PAIR_ADD, NRW_PAIR_SUB, NRW_PAIR_MUL } nrw_pair_kind;
 bool nrw_pair_u8_suits(const nrw_eval *e, nrw_pair_kind kind);
 nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) NRW_MUST_CHECK;
