@@ -210,6 +210,7 @@ static void depthwise_few(const running *r, int64_t first, const uint8_t *lines)
                                 .zero = r->e->zero,
                                 .in_range = r->e->in_range};
     r->call->kernels->depthwise_i8(&d);
+    if (r->e->table != NULL) r->call->kernels->table_u8(r->e->table, d.y[0], d.y[0], here * bytes);
 }
 
 /* Lines are padded right before they are used. */

@@ -118,6 +118,7 @@ typedef struct nrw_rows_epilogue {
     const nrw_segments *segments; /* u8: by this function of what f32 would be; NULL: plainly */
     bool in_range; /* u8: no sum times its mul, plus the zero point, lies outside of int16 */
     const nrw_sum_u8 *residual; /* u8: bytes that are added to the result (b); NULL: none */
+    const uint8_t *table;       /* u8: [256], where results are looked up; NULL: nowhere */
 } nrw_rows_epilogue;
 
 /* Rows of activations times panels of weights (rows_i8.h): c[i][c] from the sum over the steps s of
@@ -185,6 +186,7 @@ typedef struct nrw_kernels {
     void (*i8_interleave)(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
                           bool is_signed);
     void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier, nor the next */
+    bool rows_look_up;                     /* rows_i8 takes tables */
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
     /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
     void (*table_u8)(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);

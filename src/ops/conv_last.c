@@ -3,7 +3,8 @@
  * group][kh][kw]; group is 1 or the number of channels.
  *
  * Input 3, if there is one, is added to the result (fuse_residual.c): to what it was as bytes, with
- * the attributes inner_scale and inner_zero, before an Add came behind it. */
+ * the attributes inner_scale and inner_zero, before an Add came behind it. Input 4 is a table of
+ * 256 bytes, where such results are looked up (fuse_conv_tables.c); one excludes the other. */
 #include <math.h>
 #include <string.h>
 
@@ -99,6 +100,10 @@ static bool has_residual(const nrw_node *n) {
     return n->n_inputs > 3 && n->inputs[3] != NULL;
 }
 
+static const uint8_t *table_of(const nrw_node *n) {
+    return n->n_inputs > 4 && n->inputs[4] != NULL ? n->inputs[4]->data->data : NULL;
+}
+
 static nrw_quant inner_quant(const nrw_node *n, float *scale, int32_t *zero) {
     *scale = nrw_attr_float(n, "inner_scale", 1);
     *zero = (int32_t)nrw_attr_int(n, "inner_zero", 0);
@@ -124,6 +129,13 @@ static double sum_with(const nrw_node *n, double own, double other) {
     return (double)y->scale[0] * (byte - y->zero_point[0]);
 }
 
+static double look_up(const nrw_node *n, double own) {
+    float scale;
+    int32_t zero;
+    const nrw_quant inner = inner_quant(n, &scale, &zero), *y = n->outputs[0]->quant;
+    return (double)y->scale[0] * (table_of(n)[(uint8_t)step_of(own, &inner)] - y->zero_point[0]);
+}
+
 static nrw_status reference(nrw_eval *e) {
     nrw_conv c;
     const double *x, *w, *bias, *residual;
@@ -145,6 +157,7 @@ static nrw_status reference(nrw_eval *e) {
                 y[at] = window_sum(&c, image, w, oc, p / c.out[2], p % c.out[2]);
                 if (bias != NULL) y[at] += bias[oc];
                 if (residual != NULL) y[at] = sum_with(e->node, y[at], residual[at]);
+                if (table_of(e->node) != NULL) y[at] = look_up(e->node, y[at]);
             }
         }
     }
@@ -206,6 +219,10 @@ bool nrw_conv_last_suits(const nrw_kernels *kn, const nrw_node *n) {
     return nrw_conv_last_fits(kn, &c) && (c.groups == 1 || c.kernel[1] <= NRW_DEPTHWISE_MAX_ROWS);
 }
 
+bool nrw_conv_last_looks_up(const nrw_kernels *kn, const nrw_node *n) {
+    return nrw_attr_int(n, "group", 1) > 1 ? kn->table_u8 != NULL : kn->rows_look_up;
+}
+
 static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     const nrw_node *n = p->node;
     if (!p->integers || !nrw_conv_last_suits(p->kernels, n)) return NRW_OK;
@@ -213,6 +230,7 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     int32_t zero;
     const nrw_quant *y = n->outputs[0]->quant, inner = inner_quant(n, &scale, &zero);
     nrw_sum_u8 sum;
+    if (table_of(n) != NULL && !nrw_conv_last_looks_up(p->kernels, n)) return NRW_OK;
     if (has_residual(n) &&
         (!nrw_quant_is_u8(n->inputs[3]->quant) || nrw_attr_int(n, "group", 1) != 1 ||
          !nrw_quant_sum(&inner, n->inputs[3]->quant, y, &sum)))
@@ -228,9 +246,11 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     NRW_TRY(nrw_conv_last_pack(&c, weights.values, p->arena, &s->weights, p->err));
     const int64_t depth = w->dims[1] * w->dims[2] * w->dims[3];
     NRW_TRY(nrw_weighted_epilogue(&weights, s->weights.sums.sum, depth, n->inputs[0]->quant, bias,
-                                  has_residual(n) ? &inner : y, p->arena, &e, p->err));
+                                  has_residual(n) || table_of(n) != NULL ? &inner : y, p->arena, &e,
+                                  p->err));
     NRW_TRY(
         nrw_conv_last_epilogue(&s->weights, &e, c.out_channels, p->arena, &s->epilogue, p->err));
+    s->epilogue.table = table_of(n);
     if (has_residual(n)) {
         s->residual = sum;
         s->epilogue.residual = &s->residual;
@@ -283,6 +303,17 @@ static const nrw_case cases[] = {
      "{inner_scale=0.0419, inner_zero=100}\n"
      "  %z: f32[1,9,7,45] = ai.narrow::Requantize(%y)\n  return %z\n}",
      -1, 1},
+#define TABLE_CASE(x, w, y, attributes)                                                            \
+    {"graph main(%x: f32[" x "]) {\n"                                                              \
+     "  %xq: f32[" x "] q(u8, scale=0.0078, zero=117) = ai.narrow::Requantize(%x)\n"               \
+     "  const %w: i8[" w "] q(i8, scale=0.01, zero=0) = random 6\n"                                \
+     "  const %t: u8[256] = random 8\n"                                                            \
+     "  %y: f32[" y "] q(u8, scale=0.06, zero=90) = ai.narrow::ConvLast(%xq, %w, _, _, %t) "       \
+     "{inner_scale=0.0419, inner_zero=100, " attributes "}\n"                                      \
+     "  %z: f32[" y "] = ai.narrow::Requantize(%y)\n  return %z\n}",                               \
+     -1, 1}
+    TABLE_CASE("1,9,7,24", "45,24,1,1", "1,9,7,45", "group=1"),
+    TABLE_CASE("1,9,7,40", "40,1,3,3", "1,9,7,40", "group=40, pads=[1, 1, 1, 1]"),
     CASE("1,9,12,16", "16,1,2,4", "1,4,9,16", "16", "group=16, strides=[2, 1]"),
     {0}};
 
@@ -290,7 +321,7 @@ static const nrw_op conv_last = {
     .name = "ConvLast",
     .domain = "ai.narrow",
     .min_in = 2,
-    .max_in = 4,
+    .max_in = 5,
     .min_out = 1,
     .max_out = 1,
     .attrs = attrs,

@@ -207,6 +207,7 @@ const nrw_kernels nrw_kernels_amx = {
     .tier = "amx",
     NRW_WITH_AVX512VNNI,
     .rows_i8 = rows_i8,
+    .rows_look_up = true,
     .attention_f32 = nrw_attention_f32_amx,
     .attention_room = nrw_attention_room_amx,
     .table_u8 = nrw_table_u8_avx512vbmi, /* processors with tiles have it */

@@ -16,6 +16,8 @@ typedef enum nrw_finish_kind {
     FINISH_PLAIN_U8,
     FINISH_U8,
     FINISH_ANY_U8,
+    FINISH_TABLE,
+    FINISH_ANY_TABLE,
     FINISH_SEGMENTS,
     FINISH_RESIDUAL,
     FINISH_ANY_RESIDUAL,
@@ -27,6 +29,7 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
     if (e->out == NRW_OUT_F32) return FINISH_F32;
     if (e->out == NRW_OUT_I32) return FINISH_I32;
     if (e->segments != NULL) return FINISH_SEGMENTS;
+    if (e->table != NULL) return e->in_range ? FINISH_TABLE : FINISH_ANY_TABLE;
     if (e->residual != NULL) return e->in_range ? FINISH_RESIDUAL : FINISH_ANY_RESIDUAL;
     if (!e->in_range) return FINISH_ANY_U8;
     return e->zero == 0 ? FINISH_PLAIN_U8 : FINISH_U8;
@@ -43,6 +46,12 @@ NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
         break;                                                                                     \
     case FINISH_ANY_U8:                                                                            \
         run(r, FINISH_ANY_U8);                                                                     \
+        break;                                                                                     \
+    case FINISH_TABLE:                                                                             \
+        run(r, FINISH_TABLE);                                                                      \
+        break;                                                                                     \
+    case FINISH_ANY_TABLE:                                                                         \
+        run(r, FINISH_ANY_TABLE);                                                                  \
         break;                                                                                     \
     case FINISH_SEGMENTS:                                                                          \
         run(r, FINISH_SEGMENTS);                                                                   \
@@ -131,7 +140,8 @@ NRW_INLINE nrw_to_words words_of(const nrw_finish *f) {
 
 /* A row as int16: even columns are the first half's, odd ones the second's. */
 NRW_INLINE __m512i to_words(const nrw_to_words *k, const int32_t *acc, const nrw_finish_kind kind) {
-    const bool any = kind == FINISH_ANY_U8 || kind == FINISH_ANY_RESIDUAL;
+    const bool any =
+        kind == FINISH_ANY_U8 || kind == FINISH_ANY_RESIDUAL || kind == FINISH_ANY_TABLE;
     const __m512i up = _mm512_set4_epi32(0x0d0c0000, 0x09080000, 0x05040000, 0x01000000);
     const __m512i words = _mm512_mask_shuffle_epi8(rounded(acc, k->mul[0], any), 0xcccccccccccccccc,
                                                    rounded(acc + 16, k->mul[1], any), up);
@@ -143,22 +153,49 @@ NRW_INLINE __m512i rows_apart(__m512i packed) {
     return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), packed);
 }
 
+/* A table of 256 bytes; only processors with VBMI are asked to look anything up. */
+typedef struct nrw_table {
+    __m512i quarter[4];
+} nrw_table;
+
+NRW_INLINE nrw_table table_of(const nrw_finish *f, const nrw_finish_kind kind) {
+    nrw_table t = {0};
+    if (kind == FINISH_TABLE || kind == FINISH_ANY_TABLE) {
+        for (int i = 0; i < 4; i++)
+            t.quarter[i] = _mm512_loadu_si512(f->r->epilogue.table + 64 * i);
+    }
+    return t;
+}
+
+NRW_INLINE __m512i looked_up(const nrw_table *t, __m512i at, const nrw_finish_kind kind) {
+#ifdef __AVX512VBMI__
+    if (kind == FINISH_TABLE || kind == FINISH_ANY_TABLE) {
+        const __m512i low = _mm512_permutex2var_epi8(t->quarter[0], at, t->quarter[1]);
+        const __m512i high = _mm512_permutex2var_epi8(t->quarter[2], at, t->quarter[3]);
+        return _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), low, high);
+    }
+#endif
+    return at;
+}
+
 /* Rows that are stored one behind the other. */
 NRW_INLINE void store_u8(nrw_finish *f, const int32_t *acc, int rows, const nrw_finish_kind kind) {
     const nrw_to_words k = words_of(f);
+    const nrw_table table = table_of(f, kind);
     const int64_t ldc = f->r->ldc;
     const __mmask32 mask = f->mask;
     char *c = f->c;
     int i = 0;
     for (; i + 2 <= rows; i += 2, acc += 64, c += 2 * ldc) {
-        const __m512i both =
-            rows_apart(_mm512_packus_epi16(to_words(&k, acc, kind), to_words(&k, acc + 32, kind)));
+        const __m512i packed =
+            _mm512_packus_epi16(to_words(&k, acc, kind), to_words(&k, acc + 32, kind));
+        const __m512i both = rows_apart(looked_up(&table, packed, kind));
         _mm256_mask_storeu_epi8(c, mask, _mm512_castsi512_si256(both));
         _mm256_mask_storeu_epi8(c + ldc, mask, _mm512_extracti64x4_epi64(both, 1));
     }
     if (i < rows) {
         const __m512i words = to_words(&k, acc, kind);
-        const __m512i row = rows_apart(_mm512_packus_epi16(words, words));
+        const __m512i row = rows_apart(looked_up(&table, _mm512_packus_epi16(words, words), kind));
         _mm256_mask_storeu_epi8(c, mask, _mm512_castsi512_si256(row));
         c += ldc;
     }
@@ -283,6 +320,8 @@ NRW_INLINE void store_rows(nrw_finish *f, const int32_t *acc, int rows,
     case FINISH_PLAIN_U8:
     case FINISH_U8:
     case FINISH_ANY_U8:
+    case FINISH_TABLE:
+    case FINISH_ANY_TABLE:
         store_u8(f, acc, rows, kind);
         break;
     case FINISH_SEGMENTS:
