@@ -75,6 +75,9 @@ bool nrw_quant_equal(const nrw_quant *a,
 /* One known scale for the whole tensor, 8 bits of either sign; u8: unsigned. NULL is neither. */
 bool nrw_quant_is_byte(const nrw_quant *q);
 bool nrw_quant_is_u8(const nrw_quant *q);
+/* Whether quotients by this scale may be computed from its reciprocal: the scale is far from what
+ * is not normal, and so are the quotients' remainders; its significand is not all ones. */
+bool nrw_has_reciprocal(float scale);
 nrw_quant *nrw_quant_copy(nrw_arena *a, const nrw_quant *q); /* NULL: out of memory */
 /* Per-tensor parameters in the arena; NULL: out of memory. */
 nrw_quant *nrw_quant_per_tensor(nrw_arena *a, nrw_dtype dtype, float scale, int32_t zero_point);

@@ -170,6 +170,14 @@ typedef struct nrw_attention_f32 {
     bool nan_is_zero; /* rows of the softmax that are NaN count as zero */
 } nrw_attention_f32;
 
+/* Floats to bytes, as ir/quant.h has it: clamp(zero + rint(x / scale), 0, 255), the quotient
+ * rounded to a float first. scale: 2^-60 … 2^60, its significand not all ones (nrw_has_reciprocal).
+ */
+typedef struct nrw_quantize_u8 {
+    float scale;
+    int32_t zero; /* 0 … 255 */
+} nrw_quantize_u8;
+
 typedef struct nrw_kernels {
     const char *tier;
     int f32_rows, f32_cols;
@@ -190,6 +198,8 @@ typedef struct nrw_kernels {
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
     /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
     void (*table_u8)(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
+    /* NULL: as ir/quant.c does it. */
+    void (*quantize_u8)(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n);
     void (*segments_u8)(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
     /* room: attention_room bytes for the kernel's own use. NULL: not in this tier. */
     void (*attention_f32)(const nrw_attention_f32 *a, void *room);
@@ -211,6 +221,7 @@ void nrw_f32_taps_avx512(const nrw_f32_taps *t);
 extern const nrw_kernels nrw_kernels_avx512vnni;
 void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r);
 void nrw_depthwise_i8_avx512vnni(const nrw_depthwise_i8 *d);
+void nrw_quantize_u8_avx512(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n);
 void nrw_segments_u8_avx512(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
 void nrw_table_u8_avx512vbmi(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
 extern const nrw_kernels nrw_kernels_avx512vbmi; /* the tier avx512vnni, with VBMI */
@@ -227,7 +238,7 @@ size_t nrw_attention_room_amx(const nrw_attention_f32 *a);
     .f32_taps = nrw_f32_taps_avx512, .i8_rows = 12, .i8_cols = 32, .i8_group = 4, .i8_bytes = 1,   \
     .i8_tile = nrw_i8_tile_avx512vnni, .i8_taps = nrw_i8_taps_avx512vnni,                          \
     .i8_interleave = nrw_i8_interleave_avx512vnni, .depthwise_i8 = nrw_depthwise_i8_avx512vnni,    \
-    .segments_u8 = nrw_segments_u8_avx512
+    .segments_u8 = nrw_segments_u8_avx512, .quantize_u8 = nrw_quantize_u8_avx512
 #endif
 
 #endif

@@ -37,6 +37,9 @@ nrw_status nrw_channels_last(nrw_model *m, const struct nrw_kernels *kn,
  * only. */
 nrw_status nrw_fuse_residuals(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
 
+/* Transposes that copy nothing become Reshape (alias_transposes.c). The main graph only. */
+nrw_status nrw_alias_transposes(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
+
 /* Tables behind convolutions with channels last become part of them where `kn` looks them up
  * (fuse_conv_tables.c). The main graph only. */
 nrw_status nrw_fuse_conv_tables(nrw_model *m, const struct nrw_kernels *kn,

@@ -204,6 +204,7 @@ nrw_status nrw_plan_create(const nrw_model *m, const nrw_plan_options *options, 
     if (s == NRW_OK && tuned) s = nrw_channels_last(p->model, p->kernels, err);
     if (s == NRW_OK && tuned) s = nrw_fuse_residuals(p->model, err);
     if (s == NRW_OK && tuned) s = nrw_fuse_conv_tables(p->model, p->kernels, err);
+    if (s == NRW_OK && tuned) s = nrw_alias_transposes(p->model, err);
     if (s == NRW_OK) s = plan_graph(p, p->model->graph, &tail, err);
     if (s == NRW_OK)
         *out = p;
