@@ -155,13 +155,19 @@ static void convert_chunk(void *arg, int64_t i, int worker) {
     (void)s;
 }
 
-static nrw_status convert(nrw_eval *e, nrw_tensor *q, const float *from, float *to) {
+static nrw_status convert(const nrw_kernels *kn, nrw_pool *pool, nrw_tensor *q, const float *from,
+                          float *to, nrw_error *err) {
     if (q->quant->axis >= 0) {
-        return to != NULL ? nrw_dequantize(q, to, e->err) : nrw_quantize_values(from, q, e->err);
+        return to != NULL ? nrw_dequantize(q, to, err) : nrw_quantize_values(from, q, err);
     }
-    convert_job job = {e->kernels, q, from, to, nrw_tensor_count(q)};
-    nrw_pool_run(e->pool, (job.n + CONVERT_CHUNK - 1) / CONVERT_CHUNK, convert_chunk, &job);
+    convert_job job = {kn, q, from, to, nrw_tensor_count(q)};
+    nrw_pool_run(pool, (job.n + CONVERT_CHUNK - 1) / CONVERT_CHUNK, convert_chunk, &job);
     return NRW_OK;
+}
+
+nrw_status nrw_quantize_floats(const nrw_kernels *kn, nrw_pool *pool, const float *x, nrw_tensor *y,
+                               nrw_error *err) {
+    return convert(kn, pool, y, x, NULL, err);
 }
 
 /* Dequantizes the annotated inputs into in[]. */
@@ -174,7 +180,7 @@ static nrw_status widen_inputs(nrw_eval *e, const nrw_tensor **in, nrw_tensor *w
         wide[i].data = nrw_arena_alloc(e->scratch, bytes > 0 ? bytes : 1);
         if (wide[i].data == NULL) NRW_OOM(e->err);
         nrw_tensor q = *in[i];
-        NRW_TRY(convert(e, &q, NULL, wide[i].data));
+        NRW_TRY(convert(e->kernels, e->pool, &q, NULL, wide[i].data, e->err));
         in[i] = &wide[i];
     }
     return NRW_OK;
@@ -184,7 +190,7 @@ nrw_status nrw_eval_quantize(nrw_eval *e, int i, const float *computed) {
     e->out[i].quant = e->node->outputs[i]->quant;
     if (e->out[i].quant->dynamic)
         NRW_TRY(measure(e, computed, nrw_tensor_count(&e->out[i]), &e->out[i]));
-    return convert(e, &e->out[i], computed, NULL);
+    return nrw_quantize_floats(e->kernels, e->pool, computed, &e->out[i], e->err);
 }
 
 /* Bytes under another shape: all there is to do is to quantize them. */

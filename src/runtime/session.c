@@ -213,7 +213,7 @@ static nrw_status bind_input(nrw_session *s, const nrw_value *v, const nrw_tenso
         NRW_TRY(nrw_room_reserve(s, &s->rooms[v->id], nrw_tensor_bytes(slot) + 1, err));
         slot->data = s->rooms[v->id].data;
     }
-    return nrw_quantize_values(t->data, slot, err);
+    return nrw_quantize_floats(s->plan->kernels, s->plan->context->pool, t->data, slot, err);
 }
 
 static bool same_type(const nrw_type *a, const nrw_type *b) {

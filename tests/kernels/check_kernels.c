@@ -622,6 +622,8 @@ static void check(const nrw_kernels *kn, uint64_t seed, int rounds) {
         check_gemm_f32(kn, m, i % 8 == 0 ? k * 9 : k, n);
         check_gemm_i8(kn, m, i % 8 == 0 ? k * 9 : k, n);
         check_rows_i8(kn, i % 4 == 0 ? m * 3 : m, (int)between(1, 9), i % 8 == 0 ? k * 9 : k, n);
+        if (i % 50 == 0)
+            check_rows_i8(kn, between(20, 70), 9, 490, 150); /* many weights, few rows */
     }
     check_gemm_i8(kn, 3, 40000, 5); /* unsigned sums leave int32 on the way, results do not */
     check_threads(kn);

@@ -8,21 +8,17 @@
 
 enum { BLOCK = 32, TILE = 16, STAYS_BYTES = 512 << 10, KEPT_BYTES = 24 << 10 };
 
+static void set_tile(tile_config *t, int tile, int rows, int bytes) {
+    t->rows[tile] = (uint8_t)rows;
+    t->row_bytes[tile] = (uint16_t)bytes;
+}
+
 /* Tiles 0 to 3 accumulate, 4 and 5 hold rows of activations, 6 and 7 weights. */
 static void configure(int top, int bottom, int depth) {
     _Alignas(64) tile_config t = {.palette = 1};
-    for (int i = 0; i < 4; i++) {
-        t.rows[i] = (uint8_t)(i < 2 ? top : bottom);
-        t.row_bytes[i] = 64;
-    }
-    for (int i = 4; i < 6; i++) {
-        t.rows[i] = (uint8_t)(i == 4 ? top : bottom);
-        t.row_bytes[i] = (uint16_t)depth;
-    }
-    for (int i = 6; i < 8; i++) {
-        t.rows[i] = (uint8_t)(depth / 4);
-        t.row_bytes[i] = 64;
-    }
+    for (int i = 0; i < 4; i++) set_tile(&t, i, i < 2 ? top : bottom, 64);
+    for (int i = 4; i < 6; i++) set_tile(&t, i, i == 4 ? top : bottom, depth);
+    for (int i = 6; i < 8; i++) set_tile(&t, i, depth / 4, 64);
     _tile_loadconfig(&t);
 }
 
@@ -185,9 +181,79 @@ NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
     finish_some(&w.before, BLOCK, kind);
 }
 
+/* Few rows times weights that are read once: tiles 0 to 3 accumulate up to 64 rows of one half of a
+ * panel, so that each of the weights is loaded once. Tiles 4 and 5 hold full rows of activations, 6
+ * the last, 7 weights. */
+enum { TALL = 4 * TILE };
+
+static void configure_tall(int rows, int depth) {
+    _Alignas(64) tile_config t = {.palette = 1};
+    const int count = (rows + TILE - 1) / TILE, last = rows - TILE * (count - 1);
+    for (int i = 0; i < 4; i++) set_tile(&t, i, i + 1 < count ? TILE : last, 64);
+    for (int i = 4; i < 7; i++) set_tile(&t, i, i < 6 ? TILE : last, depth);
+    set_tile(&t, 7, depth / 4, 64);
+    _tile_loadconfig(&t);
+}
+
+/* acc: [rows][32], of which one half's columns are written. */
+NRW_INLINE void multiply_tall(sweep *w, int64_t panel, int half, int32_t *acc, const bool four,
+                              const nrw_finish_kind kind) {
+    const nrw_rows_i8 *r = w->r;
+    const int64_t bytes = (int64_t)r->depth * TILE, stride = r->a_stride;
+    const int8_t *b = r->b + panel * r->panel_bytes + half * bytes;
+    const int32_t *add = r->epilogue.add + panel * NRW_ROWS_PANEL + half * TILE;
+    _tile_loadd(0, add, 0);
+    _tile_loadd(1, add, 0);
+    _tile_loadd(2, add, 0);
+    if (four) _tile_loadd(3, add, 0);
+    for (int s = 0; s < r->steps; s++, b += 2 * bytes) {
+        const uint8_t *from = r->a + r->offset[s];
+        _tile_loadd(7, b, 64);
+        _tile_loadd(4, from, stride);
+        _tile_dpbusd(0, 4, 7);
+        _tile_loadd(5, from + TILE * stride, stride);
+        _tile_dpbusd(1, 5, 7);
+        from += 2 * TILE * stride;
+        if (four) {
+            _tile_loadd(4, from, stride);
+            _tile_dpbusd(2, 4, 7);
+            _tile_loadd(6, from + TILE * stride, stride);
+            _tile_dpbusd(3, 6, 7);
+        } else {
+            _tile_loadd(6, from, stride);
+            _tile_dpbusd(2, 6, 7);
+        }
+        fetch(w);
+        finish_some(&w->before, TILE, kind);
+    }
+    acc += half * TILE;
+    _tile_stored(0, acc, 128);
+    _tile_stored(1, acc + TILE * 32, 128);
+    _tile_stored(2, acc + 2 * TILE * 32, 128);
+    if (four) _tile_stored(3, acc + 3 * TILE * 32, 128);
+}
+
+NRW_INLINE void run_tall(const nrw_rows_i8 *r, const bool four, const nrw_finish_kind kind) {
+    _Alignas(64) int32_t acc[2][TALL * 32];
+    sweep w = {.r = r, .before.r = r, .next = r->b + r->panel_bytes};
+    for (int64_t i = 0; i < r->panels; i++) {
+        fetch_for(&w, i, 2 * r->steps);
+        for (int half = 0; half < 2; half++) multiply_tall(&w, i, half, acc[i % 2], four, kind);
+        finish_some(&w.before, TALL, kind);
+        w.before = finish_of(r, i, 0, acc[i % 2], (int)r->rows, kind);
+    }
+    finish_some(&w.before, TALL, kind);
+}
+
+NRW_INLINE bool is_tall(const nrw_rows_i8 *r) {
+    return r->rows > BLOCK && r->rows <= TALL && r->panels * r->panel_bytes > STAYS_BYTES;
+}
+
 NRW_INLINE void run_kind(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
     const bool once = r->panels * r->panel_bytes > STAYS_BYTES;
-    if (r->rows <= TILE)
+    if (is_tall(r))
+        r->rows > 3 * TILE ? run_tall(r, true, kind) : run_tall(r, false, kind);
+    else if (r->rows <= TILE)
         run_all(r, false, true, kind);
     else if (once)
         run_all(r, true, true, kind);
@@ -198,7 +264,10 @@ NRW_INLINE void run_kind(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
 static void rows_i8(const nrw_rows_i8 *r) {
     const int top = r->rows < TILE ? (int)r->rows : TILE;
     const int bottom = r->rows >= BLOCK ? TILE : r->rows > TILE ? (int)r->rows - TILE : 1;
-    configure(top, bottom, r->depth);
+    if (is_tall(r))
+        configure_tall((int)r->rows, r->depth);
+    else
+        configure(top, bottom, r->depth);
     WITH_FINISH_KIND(run_kind, r);
     _tile_release();
 }
