@@ -43,6 +43,7 @@ typedef struct task {
     const int32_t *add; /* [32], of the epilogue */
     int32_t *acc; /* [rows][32]: sums of earlier steps come from here, and the result goes there */
     int from, to; /* steps */
+    int some;     /* rows of the block before to be finished at each half of a step */
     bool has_b;   /* tiles 6 and 7 hold the only step's weights already */
 } task;
 
@@ -101,7 +102,7 @@ NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool onc
         _tile_dpbusd(0, 4, 6);
         _tile_dpbusd(1, 4, 7);
         if (two && s == t->from) store_lower(w->lower);
-        finish_some(&before, BLOCK / 2, kind);
+        finish_some(&before, t->some, kind);
         if (two) {
             if (s == t->from) start_lower(t);
             load_rows(5, from + TILE * stride, stride, once);
@@ -113,7 +114,7 @@ NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool onc
             _tile_stored(0, t->acc, 128);
             _tile_stored(1, t->acc + TILE, 128);
         }
-        finish_some(&before, BLOCK / 2, kind);
+        finish_some(&before, t->some, kind);
     }
     w->lower = two ? t->acc + TILE * 32 : NULL;
     w->before.rows = 0;
@@ -129,6 +130,8 @@ NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t n, int
     for (int c = 0; c < chunks; c++, t.from = t.to) {
         slot = w->slot;
         t.to = r->steps * (c + 1) / chunks;
+        /* Evenly while weights come from far; else at once, so that later steps may run ahead. */
+        t.some = once ? (BLOCK / 2 - 1) / (t.to - t.from) / 2 * 2 + 2 : BLOCK / 2;
         for (int64_t i = 0; i < n; i++) {
             const int64_t at = (block + i) * BLOCK;
             const int64_t row = at + w->rows <= r->rows ? at : r->rows - w->rows;
