@@ -187,12 +187,13 @@ INLINE void products(const uint8_t *a, int64_t steps, const uint8_t *b0, const u
     _tile_zero(2);
     _tile_zero(3);
     for (int64_t s = 0; s < steps; s++, a += PAIR, a1 += PAIR, b0 += b_step, b1 += b_step) {
-        load_pair(4, a + TILE_BYTES, a1 + TILE_BYTES);
+        load_pair(4, a, a1);
         load_pair(6, b0, b1);
         four_products();
-        load_pair(4, a, a1);
-        four_products();
         load_pair(6, b0 + TILE_BYTES, b1 + TILE_BYTES);
+        four_products();
+        load_pair(4, a + TILE_BYTES, a1 + TILE_BYTES);
+        load_pair(6, b0, b1);
         four_products();
     }
     _tile_stored(0, c, ldc * 4);
