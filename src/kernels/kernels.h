@@ -178,6 +178,20 @@ typedef struct nrw_quantize_u8 {
     int32_t zero; /* 0 … 255 */
 } nrw_quantize_u8;
 
+/* Bytes times a number for each channel, channels last: clamp(zero + rint(acc * m), 0, 255) of the
+ * exact product, acc = x * by[c] + from[c], a whole number; |acc * m| < 32000. by and from are
+ * dealt to blocks of 64 channels, filled up: channel c of a block lies at nrw_scale_place(c). */
+typedef struct nrw_scale_u8 {
+    const float *by, *from;
+    int64_t channels;
+    float m;
+    int32_t zero;
+} nrw_scale_u8;
+
+static inline int nrw_scale_place(int c) {
+    return c % 16 / 4 * 16 + c / 16 * 4 + c % 4;
+}
+
 typedef struct nrw_kernels {
     const char *tier;
     int f32_rows, f32_cols;
@@ -198,6 +212,8 @@ typedef struct nrw_kernels {
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
     /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
     void (*table_u8)(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
+    /* pixels of all channels. NULL: as plain loops do it (ops/quant_pair.c). */
+    void (*scale_u8)(const nrw_scale_u8 *s, const uint8_t *x, uint8_t *y, int64_t pixels);
     /* NULL: as ir/quant.c does it. */
     void (*quantize_u8)(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n);
     void (*segments_u8)(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
@@ -221,6 +237,7 @@ void nrw_f32_taps_avx512(const nrw_f32_taps *t);
 extern const nrw_kernels nrw_kernels_avx512vnni;
 void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r);
 void nrw_depthwise_i8_avx512vnni(const nrw_depthwise_i8 *d);
+void nrw_scale_u8_avx512(const nrw_scale_u8 *s, const uint8_t *x, uint8_t *y, int64_t pixels);
 void nrw_quantize_u8_avx512(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n);
 void nrw_segments_u8_avx512(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
 void nrw_table_u8_avx512vbmi(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
@@ -238,7 +255,8 @@ size_t nrw_attention_room_amx(const nrw_attention_f32 *a);
     .f32_taps = nrw_f32_taps_avx512, .i8_rows = 12, .i8_cols = 32, .i8_group = 4, .i8_bytes = 1,   \
     .i8_tile = nrw_i8_tile_avx512vnni, .i8_taps = nrw_i8_taps_avx512vnni,                          \
     .i8_interleave = nrw_i8_interleave_avx512vnni, .depthwise_i8 = nrw_depthwise_i8_avx512vnni,    \
-    .segments_u8 = nrw_segments_u8_avx512, .quantize_u8 = nrw_quantize_u8_avx512
+    .segments_u8 = nrw_segments_u8_avx512, .quantize_u8 = nrw_quantize_u8_avx512,                  \
+    .scale_u8 = nrw_scale_u8_avx512
 #endif
 
 #endif

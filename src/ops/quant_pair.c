@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/wide.h"
+#include "kernels/kernels.h"
 #include "ops/quant_table.h"
 
 /* How products become bytes: clamp(zero + rint(acc * m)), of the exact product, where
@@ -82,11 +83,45 @@ static int channel_input(const nrw_eval *e) {
     return -1;
 }
 
+typedef struct pixels {
+    const nrw_kernels *kernels;
+    nrw_scale_u8 scale;
+    const uint8_t *x;
+    uint8_t *y;
+} pixels;
+
+static void scale_pixels(void *arg, int64_t begin, int64_t end) {
+    const pixels *p = arg;
+    const int64_t at = begin * p->scale.channels;
+    p->kernels->scale_u8(&p->scale, p->x + at, p->y + at, end - begin);
+}
+
+/* As scale_channels, by the tier's kernel. */
+static nrw_status scale_dealt(nrw_eval *e, const product *p, int v) {
+    enum { BLOCK = 64 };
+    const nrw_tensor *vector = e->in[v], *x = e->in[1 - v];
+    const int64_t n = nrw_tensor_count(vector), filled = (n + BLOCK - 1) / BLOCK * BLOCK;
+    float *by = nrw_arena_calloc(e->scratch, (size_t)(2 * filled), sizeof *by);
+    if (by == NULL) NRW_OOM(e->err);
+    float *from = by + filled;
+    const int32_t zero = v == 1 ? p->b_zero : p->a_zero, x_zero = v == 1 ? p->a_zero : p->b_zero;
+    for (int64_t c = 0; c < n; c++) {
+        const int64_t at = c / BLOCK * BLOCK + nrw_scale_place((int)(c % BLOCK));
+        by[at] = (float)(((const uint8_t *)vector->data)[c] - zero);
+        from[at] = by[at] * (float)-x_zero;
+    }
+    pixels job = {e->kernels, {by, from, n, p->m, p->zero}, x->data, e->out[0].data};
+    nrw_each_range(e->pool, nrw_tensor_count(x) / n, nrw_grain(n / 2), scale_pixels, &job);
+    return NRW_OK;
+}
+
 /* in[v] is the vector. */
 static nrw_status scale_channels(nrw_eval *e, const product *p, int v) {
     enum { SPAN = 1024, WORK = 16 };
     const nrw_tensor *vector = e->in[v], *x = e->in[1 - v];
     const int64_t n = nrw_tensor_count(vector), times = n < SPAN ? SPAN / n : 1;
+    if (e->kernels->scale_u8 != NULL && fabsf(p->m) * (255 * 255) < 32000)
+        return scale_dealt(e, p, v);
     float *by = nrw_arena_calloc(e->scratch, (size_t)(2 * n * times), sizeof *by);
     if (by == NULL) NRW_OOM(e->err);
     float *from = by + n * times;
