@@ -17,6 +17,7 @@
 #define JOB          job_f32
 #define SUM_OF       sum_f32
 #define SQUARES_OF   squares_f32
+#define SQUARE       square_f32
 #define STATS        stats_f32
 #define LAYER_ROW    layer_row_f32
 #define LAYER_TASK   layer_task_f32
@@ -37,6 +38,7 @@
 #define JOB          job_f64
 #define SUM_OF       sum_f64
 #define SQUARES_OF   squares_f64
+#define SQUARE       square_f64
 #define STATS        stats_f64
 #define LAYER_ROW    layer_row_f64
 #define LAYER_TASK   layer_task_f64

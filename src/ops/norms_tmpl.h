@@ -1,4 +1,4 @@
-/* Loops of norms.c for one REAL. Sums run in 16 lanes over blocks whose results add up in double:
+/* Loops of norms.c for one REAL. Sums run in 64 lanes over blocks whose results add up in double:
  * the order of additions is fixed, whatever the vector width. */
 
 typedef struct JOB {
@@ -14,33 +14,41 @@ typedef struct JOB {
     bool centre;
 } JOB;
 
+/* Four times 16 lanes: so many additions are under way at a time. */
 NRW_WIDE static double SUM_OF(const REAL *x, int64_t n) {
     double sum = 0;
     for (int64_t at = 0; at < n; at += 4096) {
         int64_t end = at + 4096 < n ? at + 4096 : n, i = at;
-        REAL lane[16] = {0};
-        for (; i + 16 <= end; i += 16) {
-            for (int l = 0; l < 16; l++) lane[l] += x[i + l];
+        REAL a[16] = {0}, b[16] = {0}, c[16] = {0}, d[16] = {0};
+        for (; i + 64 <= end; i += 64) {
+            for (int l = 0; l < 16; l++) a[l] += x[i + l];
+            for (int l = 0; l < 16; l++) b[l] += x[i + l + 16];
+            for (int l = 0; l < 16; l++) c[l] += x[i + l + 32];
+            for (int l = 0; l < 16; l++) d[l] += x[i + l + 48];
         }
-        for (; i < end; i++) lane[0] += x[i];
-        for (int l = 0; l < 16; l++) sum += (double)lane[l];
+        for (; i < end; i++) a[i % 16] += x[i];
+        for (int l = 0; l < 16; l++) sum += (double)((a[l] + b[l]) + (c[l] + d[l]));
     }
     return sum;
+}
+
+static inline REAL SQUARE(REAL x) {
+    return x * x;
 }
 
 NRW_WIDE static double SQUARES_OF(const REAL *x, int64_t n, REAL centre) {
     double sum = 0;
     for (int64_t at = 0; at < n; at += 4096) {
         int64_t end = at + 4096 < n ? at + 4096 : n, i = at;
-        REAL lane[16] = {0};
-        for (; i + 16 <= end; i += 16) {
-            for (int l = 0; l < 16; l++) {
-                REAL d = x[i + l] - centre;
-                lane[l] += d * d;
-            }
+        REAL a[16] = {0}, b[16] = {0}, c[16] = {0}, d[16] = {0};
+        for (; i + 64 <= end; i += 64) {
+            for (int l = 0; l < 16; l++) a[l] += SQUARE(x[i + l] - centre);
+            for (int l = 0; l < 16; l++) b[l] += SQUARE(x[i + l + 16] - centre);
+            for (int l = 0; l < 16; l++) c[l] += SQUARE(x[i + l + 32] - centre);
+            for (int l = 0; l < 16; l++) d[l] += SQUARE(x[i + l + 48] - centre);
         }
-        for (; i < end; i++) lane[0] += (x[i] - centre) * (x[i] - centre);
-        for (int l = 0; l < 16; l++) sum += (double)lane[l];
+        for (; i < end; i++) a[i % 16] += SQUARE(x[i] - centre);
+        for (int l = 0; l < 16; l++) sum += (double)((a[l] + b[l]) + (c[l] + d[l]));
     }
     return sum;
 }
@@ -235,6 +243,7 @@ static nrw_status BATCH(nrw_eval *e) {
 #undef JOB
 #undef SUM_OF
 #undef SQUARES_OF
+#undef SQUARE
 #undef STATS
 #undef LAYER_ROW
 #undef LAYER_TASK
