@@ -6,7 +6,8 @@
 #include "kernels/x86/rows_finish.h"
 #include "kernels/x86/tiles.h"
 
-enum { BLOCK = 32, TILE = 16, STAYS_BYTES = 512 << 10, KEPT_BYTES = 24 << 10 };
+/* VECTOR_ROWS: so few rows leave tiles mostly empty. */
+enum { BLOCK = 32, TILE = 16, STAYS_BYTES = 512 << 10, KEPT_BYTES = 24 << 10, VECTOR_ROWS = 2 };
 
 static void set_tile(tile_config *t, int tile, int rows, int bytes) {
     t->rows[tile] = (uint8_t)rows;
@@ -265,6 +266,10 @@ NRW_INLINE void run_kind(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
 }
 
 static void rows_i8(const nrw_rows_i8 *r) {
+    if (r->rows <= VECTOR_ROWS && r->epilogue.table == NULL) {
+        nrw_rows_i8_avx512vnni(r);
+        return;
+    }
     const int top = r->rows < TILE ? (int)r->rows : TILE;
     const int bottom = r->rows >= BLOCK ? TILE : r->rows > TILE ? (int)r->rows - TILE : 1;
     if (is_tall(r))
