@@ -80,8 +80,7 @@ typedef struct running {
     const nrw_conv_last *p;
     const nrw_rows_epilogue *e;
     const uint8_t *x, *image; /* of one picture; the image has its padding around it */
-    uint8_t *padded; /* dense: the whole image; depthwise: for each worker the lines in use */
-    int64_t in_use;  /* depthwise: lines under the filter at a time */
+    uint8_t *padded;          /* dense: the whole image; depthwise: a line of padding */
     uint8_t fill;
     const uint8_t *residual;
     uint8_t *y;
@@ -181,17 +180,18 @@ static void dense(const running *r) {
     nrw_rows_run(&call);
 }
 
-/* As many lines of output as share their rows; lines of the image come round again after `in_use`.
- */
-static void depthwise_few(const running *r, int64_t first, const uint8_t *lines) {
+/* As many lines of output as share their rows. */
+static void depthwise_few(const running *r, int64_t first) {
     const nrw_conv *c = r->c;
     const uint8_t *rows[NRW_DEPTHWISE_MAX_ROWS + 2 * NRW_WOVEN_ROWS];
     const int packed = nrw_depthwise_lines(c), groups = nrw_depthwise_groups(c);
     const int here = c->out[1] - first < packed ? (int)(c->out[1] - first) : packed;
     const int64_t last = c->kernel[1] + here - 2;
     for (int64_t k = 0; k < groups * NRW_WOVEN_ROWS; k++) {
-        const int64_t at = first * c->stride[1] + (k < last ? k : last) * c->dilation[1];
-        rows[k] = lines + at % r->in_use * r->width * c->in_channels;
+        const int64_t tap = (k < last ? k : last) * c->dilation[1];
+        const int64_t line = first * c->stride[1] + tap - c->pad[1];
+        const bool exists = line >= 0 && line < c->in[1];
+        rows[k] = exists ? r->x + line * c->in[2] * c->in_channels : r->padded;
     }
     const int64_t bytes = c->out[2] * c->in_channels;
     const nrw_depthwise_i8 d = {.rows = rows,
@@ -199,8 +199,11 @@ static void depthwise_few(const running *r, int64_t first, const uint8_t *lines)
                                 .kw = (int)c->kernel[2],
                                 .lines = here,
                                 .packed_lines = packed,
-                                .step = c->dilation[2] * c->in_channels,
-                                .stride = c->stride[2] * c->in_channels,
+                                .step = c->dilation[2],
+                                .stride = c->stride[2],
+                                .pad = c->pad[2],
+                                .in_width = c->in[2],
+                                .fill = r->fill,
                                 .w = r->p->packed,
                                 .channels = c->in_channels,
                                 .width = c->out[2],
@@ -213,19 +216,28 @@ static void depthwise_few(const running *r, int64_t first, const uint8_t *lines)
     if (r->e->table != NULL) r->call->kernels->table_u8(r->e->table, d.y[0], d.y[0], here * bytes);
 }
 
-/* Lines are padded right before they are used. */
 static void depthwise_lines(const running *r, int64_t begin, int64_t end, int worker) {
+    for (int64_t i = begin; i < end; i++) depthwise_few(r, i * nrw_depthwise_lines(r->c));
+}
+
+static nrw_status depthwise(running *r) {
     const nrw_conv *c = r->c;
-    const int packed = nrw_depthwise_lines(c);
-    const int64_t bytes = r->width * c->in_channels;
-    uint8_t *ring = r->padded + worker * (r->in_use * bytes + NRW_STEP_BYTES);
-    int64_t ready = begin * packed * c->stride[1];
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t under = i * packed * c->stride[1] + r->in_use;
-        for (; r->padded != NULL && ready < under && ready < r->height; ready++)
-            pad_line(r, ready, ring + ready % r->in_use * bytes);
-        depthwise_few(r, i * packed, r->padded != NULL ? ring : r->x);
-    }
+    const int lines = nrw_depthwise_lines(c);
+    if (c->kernel[1] > NRW_DEPTHWISE_MAX_ROWS)
+        NRW_FAIL(r->call->err, NRW_ERR_UNSUPPORTED, "a filter of %lld lines",
+                 (long long)c->kernel[1]);
+    each_line(r, nrw_ceil_div(c->out[1], lines), c->out[2] * c->in_channels * c->kernel[1] * lines,
+              depthwise_lines);
+    return NRW_OK;
+}
+
+/* A line outside of the image. */
+static nrw_status make_padding(running *r) {
+    const size_t bytes = (size_t)(r->c->in[2] * r->c->in_channels) + NRW_STEP_BYTES;
+    r->padded = nrw_arena_alloc(r->call->scratch, bytes);
+    if (r->padded == NULL) NRW_OOM(r->call->err);
+    memset(r->padded, r->fill, bytes);
+    return NRW_OK;
 }
 
 /* Bytes of this many padded lines, or -1. */
@@ -236,8 +248,8 @@ static int64_t line_bytes(const running *r, int64_t lines) {
     return fits ? bytes : -1;
 }
 
-/* The last line that is read may lie behind what padding at the end asks for, never by more than
- * the filter. */
+/* Dense. The last line that is read may lie behind what padding at the end asks for, never by more
+ * than the filter. */
 static nrw_status make_room(running *r, nrw_error *err) {
     const nrw_conv *c = r->c;
     int64_t size[2];
@@ -247,24 +259,17 @@ static nrw_status make_room(running *r, nrw_error *err) {
                                    &size[i - 1]))
             NRW_FAIL(err, NRW_ERR_SHAPE, "the convolution's window is too large");
     }
-    const bool dense = !r->p->depthwise;
     r->height = size[0];
-    r->width = dense ? nrw_ceil_div(size[1], c->stride[2]) * c->stride[2] : size[1];
-    r->in_use = (c->kernel[1] - 1) * c->dilation[1] + nrw_depthwise_lines(c);
+    r->width = nrw_ceil_div(size[1], c->stride[2]) * c->stride[2];
     const bool as_it_is = c->pad[1] == 0 && c->pad[2] == 0 && size[0] <= c->in[1];
-    const bool in_run = !dense || (c->stride[1] == 1 && c->in[2] % c->stride[2] == 0);
+    const bool in_run = c->stride[1] == 1 && c->in[2] % c->stride[2] == 0;
     if (as_it_is && in_run && size[1] <= c->in[2]) {
         r->width = c->in[2];
-        r->in_use = c->in[1];
         return NRW_OK;
     }
-    const int threads = dense ? 1 : nrw_pool_threads(r->call->pool);
-    const int64_t bytes =
-        line_bytes(r, dense ? nrw_ceil_div(r->height, c->stride[1]) * c->stride[1] : r->in_use);
-    int64_t all;
-    if (bytes < 0 || !nrw_mul_i64(bytes + NRW_STEP_BYTES, threads, &all))
-        NRW_FAIL(err, NRW_ERR_SHAPE, "the padded image is too large");
-    r->padded = nrw_arena_alloc(r->call->scratch, (size_t)all);
+    const int64_t bytes = line_bytes(r, nrw_ceil_div(r->height, c->stride[1]) * c->stride[1]);
+    if (bytes < 0) NRW_FAIL(err, NRW_ERR_SHAPE, "the padded image is too large");
+    r->padded = nrw_arena_alloc(r->call->scratch, (size_t)bytes + NRW_STEP_BYTES);
     if (r->padded == NULL) NRW_OOM(err);
     return NRW_OK;
 }
@@ -273,10 +278,12 @@ nrw_status nrw_conv_last_run(const nrw_conv_call *call, const nrw_conv *c, const
                              const nrw_rows_epilogue *e, const uint8_t *x, uint8_t x_fill,
                              const uint8_t *residual, uint8_t *y) {
     running r = {.call = call, .c = c, .p = p, .e = e, .fill = x_fill};
-    NRW_TRY(make_room(&r, call->err));
-    if (!p->depthwise) NRW_TRY(find_offsets(&r, call->scratch, call->err));
-    if (p->depthwise && c->kernel[1] > NRW_DEPTHWISE_MAX_ROWS)
-        NRW_FAIL(call->err, NRW_ERR_UNSUPPORTED, "a filter of %lld lines", (long long)c->kernel[1]);
+    if (p->depthwise) {
+        NRW_TRY(make_padding(&r));
+    } else {
+        NRW_TRY(make_room(&r, call->err));
+        NRW_TRY(find_offsets(&r, call->scratch, call->err));
+    }
     for (int64_t b = 0; b < c->batch; b++) {
         r.x = x + b * c->in[1] * c->in[2] * c->in_channels;
         const int64_t done = b * c->out[1] * c->out[2] * c->out_channels;
@@ -284,9 +291,7 @@ nrw_status nrw_conv_last_run(const nrw_conv_call *call, const nrw_conv *c, const
         r.residual = residual != NULL ? residual + done : NULL;
         r.image = r.padded != NULL ? r.padded : r.x;
         if (p->depthwise) {
-            const int lines = nrw_depthwise_lines(c);
-            each_line(&r, nrw_ceil_div(c->out[1], lines),
-                      c->out[2] * c->in_channels * c->kernel[1] * lines, depthwise_lines);
+            NRW_TRY(depthwise(&r));
             continue;
         }
         if (r.padded != NULL) each_line(&r, r.height, r.width * c->in_channels / 4, pad_lines);

@@ -142,13 +142,15 @@ typedef struct nrw_rows_i8 {
 } nrw_rows_i8;
 
 /* One or two lines of a depthwise convolution, channels last (depthwise_i8.h has the layouts):
- * y[l][x][c] from the sum over rows i and columns j of rows[i][x * stride + j * step + c] times the
- * weight of line l. Up to 63 bytes are read behind the last. */
+ * y[l][x][c] from the sum over rows i and columns j of channel c of pixel x * stride + j * step -
+ * pad of rows[i], `fill` where that is outside of the row, times the weight of line l. Up to 63
+ * bytes are read behind a row. */
 typedef struct nrw_depthwise_i8 {
     const uint8_t *const *rows; /* [groups * 4]; any row where the weights are 0 */
     int groups, kw, lines;
-    int packed_lines;     /* that w has; at least `lines` */
-    int64_t step, stride; /* bytes from a tap, and from an output, to the next along the line */
+    int packed_lines;                    /* that w has; at least `lines` */
+    int64_t step, stride, pad, in_width; /* pixels */
+    uint8_t fill;
     const int8_t *w;
     int64_t channels, width;
     uint8_t *y[2];      /* [lines], each [width][channels] */

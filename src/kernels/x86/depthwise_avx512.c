@@ -33,6 +33,7 @@ static inline uint64_t first_bytes(int64_t n) {
 #define packus_16           _mm512_packus_epi16
 #define add_16              _mm512_add_epi16
 #define set1_16             _mm512_set1_epi16
+#define set1_8              _mm512_set1_epi8
 #define shuffle             _mm512_shuffle_epi8
 #define set4_32             _mm512_set4_epi32
 #include "kernels/x86/depthwise_tmpl.h"
@@ -58,6 +59,7 @@ static inline uint64_t first_bytes(int64_t n) {
 #define packus_16           _mm256_packus_epi16
 #define add_16              _mm256_add_epi16
 #define set1_16             _mm256_set1_epi16
+#define set1_8              _mm256_set1_epi8
 #define shuffle             _mm256_shuffle_epi8
 #define set4_32(d, c, b, a) _mm256_setr_epi32(a, b, c, d, a, b, c, d)
 #include "kernels/x86/depthwise_tmpl.h"

@@ -3,7 +3,8 @@
  *   V, VF      vectors of integers and of floats
  *   NAME(x)    x with the width behind it
  *   load_v, load_f, store_some(p, n, v), unpack_lo8, …, to_float, bits_of, fma_f, min_f, max_f,
- *   set1_f, words_of(a, b, up), packus_16, add_16, set1_16, shuffle, set4_32 */
+ *   set1_f, words_of(a, b, up), packus_16, add_16, set1_16, shuffle, set4_32,
+ *   set1_8 */
 
 /* gcc 12 copies the accumulators of the intrinsic back and forth; the instruction itself does not.
  */
@@ -12,16 +13,22 @@ INLINE V NAME(dot)(V acc, V u, V s) {
     return acc;
 }
 
-/* Four rows of a block, woven. */
-INLINE void NAME(weave)(const uint8_t *const *rows, int64_t at, V *out) {
+/* Four rows of a block at a pixel, woven. */
+INLINE void NAME(weave)(const nrw_depthwise_i8 *d, const uint8_t *const *rows, int64_t pixel,
+                        int64_t c, V *out) {
+    if (pixel < 0 || pixel >= d->in_width) {
+        out[0] = out[1] = out[2] = out[3] = set1_8((char)d->fill);
+        return;
+    }
+    const int64_t at = pixel * d->channels + c;
     const V r0 = load_v(rows[0] + at), r1 = load_v(rows[1] + at);
     const V r2 = load_v(rows[2] + at), r3 = load_v(rows[3] + at);
-    const V a = unpack_lo8(r0, r1), b = unpack_hi8(r0, r1);
-    const V c = unpack_lo8(r2, r3), d = unpack_hi8(r2, r3);
-    out[0] = unpack_lo16(a, c);
-    out[1] = unpack_hi16(a, c);
-    out[2] = unpack_lo16(b, d);
-    out[3] = unpack_hi16(b, d);
+    const V low01 = unpack_lo8(r0, r1), high01 = unpack_hi8(r0, r1);
+    const V low23 = unpack_lo8(r2, r3), high23 = unpack_hi8(r2, r3);
+    out[0] = unpack_lo16(low01, low23);
+    out[1] = unpack_hi16(low01, low23);
+    out[2] = unpack_lo16(high01, high23);
+    out[3] = unpack_hi16(high01, high23);
 }
 
 /* Results of 16 bits, a's beside b's; as in rows_finish.h. */
@@ -85,8 +92,8 @@ INLINE void NAME(block)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c, c
         const int64_t columns = (outs - 1) * apart + kw;
         for (int g = 0; g < groups; g++) {
             for (int64_t i = 0; i < columns; i++) {
-                NAME(weave)(d->rows + g * NRW_WOVEN_ROWS, x * d->stride + i * d->step + c,
-                            woven + (g * columns + i) * 4);
+                NAME(weave)(d, d->rows + g * NRW_WOVEN_ROWS, x * d->stride + i * d->step - d->pad,
+                            c, woven + (g * columns + i) * 4);
             }
         }
         for (int64_t o = 0; o < outs; o++) {
@@ -104,7 +111,8 @@ static void NAME(apart)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c) {
         for (int g = 0; g < d->groups; g++) {
             for (int t = 0; t < d->kw; t++) {
                 V v[4];
-                NAME(weave)(d->rows + g * NRW_WOVEN_ROWS, x * d->stride + t * d->step + c, v);
+                NAME(weave)(d, d->rows + g * NRW_WOVEN_ROWS, x * d->stride + t * d->step - d->pad,
+                            c, v);
                 for (int l = 0; l < d->lines; l++) {
                     const int8_t *taps = w + ((l * d->groups + g) * d->kw + t) * 4 * W;
                     for (int q = 0; q < 4; q++)
@@ -170,3 +178,4 @@ static void NAME(run)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c) {
 #undef set1_16
 #undef shuffle
 #undef set4_32
+#undef set1_8
