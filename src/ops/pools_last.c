@@ -37,10 +37,26 @@ typedef struct max_job {
     int64_t channels;
     const uint8_t *x;
     uint8_t *y;
+    uint8_t *down; /* for each worker a line of the input, the largest of those under a window */
 } max_job;
 
-NRW_WIDE static void larger(uint8_t *y, const uint8_t *x, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] = y[i] > x[i] ? y[i] : x[i];
+static inline uint8_t larger_of(uint8_t a, uint8_t b) {
+    return a > b ? a : b;
+}
+
+NRW_WIDE static void larger(uint8_t *restrict y, const uint8_t *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = larger_of(y[i], x[i]);
+}
+
+/* n windows of a line, `stride` bytes apart, of `taps` pixels that lie `step` bytes apart. */
+NRW_WIDE static void larger_across(uint8_t *restrict y, const uint8_t *restrict x, int64_t n,
+                                   int64_t channels, int64_t taps, int64_t step, int64_t stride) {
+    for (int64_t o = 0; o < n; o++, y += channels, x += stride) {
+        for (int64_t i = 0; i < channels; i++) y[i] = larger_of(x[i], x[(taps - 1) * step + i]);
+        for (int64_t k = 1; k < taps - 1; k++) {
+            for (int64_t i = 0; i < channels; i++) y[i] = larger_of(y[i], x[k * step + i]);
+        }
+    }
 }
 
 /* One line of one picture. A window lies inside by at least one pixel, or gives the lowest byte. */
@@ -48,20 +64,33 @@ static void max_line(void *arg, int64_t line, int worker) {
     const max_job *j = arg;
     const nrw_window *w = &j->w;
     const int64_t picture = line / w->out[0], oh = line % w->out[0], c = j->channels;
-    const uint8_t *x = j->x + picture * w->in[0] * w->in[1] * c;
-    uint8_t *y = j->y + line * w->out[1] * c;
+    const int64_t bytes = w->in[1] * c;
+    uint8_t *y = j->y + line * w->out[1] * c, *down = j->down + worker * bytes;
     int64_t top, bottom, left, right;
     nrw_window_taps(w, 0, oh, &top, &bottom);
-    memset(y, 0, (size_t)(w->out[1] * c));
-    for (int64_t ow = 0; ow < w->out[1]; ow++, y += c) {
+    if (top >= bottom) memset(down, 0, (size_t)bytes);
+    for (int64_t i = top; i < bottom; i++) {
+        const int64_t h = oh * w->stride[0] + i * w->dilation[0] - w->pad_begin[0];
+        const uint8_t *x = j->x + (picture * w->in[0] + h) * bytes;
+        if (i == top)
+            memcpy(down, x, (size_t)bytes);
+        else
+            larger(down, x, bytes);
+    }
+    for (int64_t ow = 0, n; ow < w->out[1]; ow += n, y += n * c) {
         nrw_window_taps(w, 1, ow, &left, &right);
-        for (int64_t i = top; i < bottom; i++) {
-            const int64_t h = oh * w->stride[0] + i * w->dilation[0] - w->pad_begin[0];
-            for (int64_t k = left; k < right; k++) {
-                const int64_t v = ow * w->stride[1] + k * w->dilation[1] - w->pad_begin[1];
-                larger(y, x + (h * w->in[1] + v) * c, c);
-            }
+        const bool whole = left == 0 && right == w->kernel[1];
+        n = 1;
+        for (int64_t l, r; whole && ow + n < w->out[1]; n++) {
+            nrw_window_taps(w, 1, ow + n, &l, &r);
+            if (l != 0 || r != w->kernel[1]) break;
         }
+        const int64_t from = ow * w->stride[1] + left * w->dilation[1] - w->pad_begin[1];
+        if (left < right)
+            larger_across(y, down + from * c, n, c, right - left, w->dilation[1] * c,
+                          w->stride[1] * c);
+        else
+            memset(y, 0, (size_t)c);
     }
 }
 
@@ -75,8 +104,12 @@ static nrw_status max_integer(nrw_eval *e) {
     max_job j = {.channels = x->dims[3], .x = x->data, .y = e->out[0].data};
     NRW_TRY(nrw_window_read(e->node, 2, NULL, &j.w, e->err));
     NRW_TRY(nrw_window_fit(&j.w, x->dims + 1, e->err));
-    if (nrw_tensor_count(&e->out[0]) > 0)
-        nrw_pool_run(e->pool, x->dims[0] * j.w.out[0], max_line, &j);
+    if (nrw_tensor_count(&e->out[0]) == 0) return NRW_OK;
+    const size_t line = (size_t)(j.w.in[1] * j.channels),
+                 workers = (size_t)nrw_pool_threads(e->pool);
+    j.down = nrw_arena_alloc(e->scratch, workers * line + 1);
+    if (j.down == NULL) NRW_OOM(e->err);
+    nrw_pool_run(e->pool, x->dims[0] * j.w.out[0], max_line, &j);
     return NRW_OK;
 }
 
@@ -145,8 +178,8 @@ NRW_WIDE static void add_pixels(const uint8_t *x, int64_t stride, int64_t pixels
 static void average_some(const average_job *j, const uint8_t *x, uint8_t *y, int64_t n) {
     uint32_t sum[MOST_TOGETHER] = {0};
     for (int64_t p = 0; p < j->pixels; p += PIXELS)
-        add_pixels(x + p * j->channels, j->channels, j->pixels - p < PIXELS ? j->pixels - p : PIXELS,
-                   n, sum);
+        add_pixels(x + p * j->channels, j->channels,
+                   j->pixels - p < PIXELS ? j->pixels - p : PIXELS, n, sum);
     for (int64_t c = 0; c < n; c++) {
         const float acc = (float)((int64_t)sum[c] - j->pixels * (int64_t)j->zero_x);
         const float q = rintf(acc * j->m) + (float)j->zero_y;
@@ -154,7 +187,8 @@ static void average_some(const average_job *j, const uint8_t *x, uint8_t *y, int
     }
 }
 
-/* Parts of TOGETHER channels; those that follow one another in a picture go at once, as they lie. */
+/* Parts of TOGETHER channels; those that follow one another in a picture go at once, as they lie.
+ */
 static void average_range(void *arg, int64_t begin, int64_t end) {
     const average_job *j = arg;
     const int64_t parts = (j->channels + TOGETHER - 1) / TOGETHER;
