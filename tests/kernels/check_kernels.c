@@ -205,6 +205,15 @@ static void random_integers(integers *q, int64_t channels) {
     if (between(0, 3) == 0) q->mul[0] = 1e6f; /* far out of range: must saturate */
 }
 
+static int clamped(double v, int lo, int hi) {
+    return v < lo ? lo : v > hi ? hi : (int)v;
+}
+
+/* A byte as the epilogue gives it: of the exact product. */
+static int byte_of(const integers *q, int32_t acc, int64_t c) {
+    return clamped(rint((double)(float)acc * (double)q->mul[c]) + q->y_zero, q->lo, q->hi);
+}
+
 static bool integers_equal(const integers *q, int64_t acc, int64_t c, const void *y, int64_t i) {
     int32_t v = (int32_t)(uint32_t)acc;
     if (q->out == NRW_OUT_I32) return ((const int32_t *)y)[i] == v;
@@ -213,10 +222,8 @@ static bool integers_equal(const integers *q, int64_t acc, int64_t c, const void
         if (q->with_fbias) f += q->fbias[c];
         return ((const float *)y)[i] == f;
     }
-    double r = rint((double)(float)v * (double)q->mul[c]) + q->y_zero; /* the product is exact */
-    r = r < q->lo ? q->lo : r > q->hi ? q->hi : r;
-    return q->out == NRW_OUT_I8 ? ((const int8_t *)y)[i] == (int)r
-                                : ((const uint8_t *)y)[i] == (int)r;
+    const int r = byte_of(q, v, c);
+    return q->out == NRW_OUT_I8 ? ((const int8_t *)y)[i] == r : ((const uint8_t *)y)[i] == r;
 }
 
 static int value(const void *p, int64_t i, bool is_signed) {
@@ -380,6 +387,25 @@ static void check_gemm_i8(const nrw_kernels *kn, int64_t m, int64_t k, int64_t n
     unguard(&x), unguard(&w), unguard(&y), unguard(&a), unguard(&b);
 }
 
+/* What may come behind bytes: a sum with others, or a table. */
+typedef struct behind {
+    nrw_sum_u8 sum;
+    uint8_t table[256];
+} behind;
+
+static void random_behind(const nrw_kernels *kn, behind *b, nrw_rows_epilogue *finish) {
+    const int choice = (int)between(0, kn->rows_look_up ? 2 : 1);
+    const nrw_byte_scale own = {(float)exp(nrw_rng_uniform(&rng) * 8 - 4), (int)between(0, 255)};
+    const nrw_byte_scale other = {(float)exp(nrw_rng_uniform(&rng) * 8 - 4), (int)between(0, 255)};
+    const nrw_byte_scale y = {1, (int)between(0, 255)};
+    fill_bytes(b->table, 256, 0);
+    if (finish->out != NRW_OUT_U8 || choice == 0) return;
+    if (choice == 2)
+        finish->table = b->table;
+    else if (nrw_sum_u8_make(own, other, y, &b->sum))
+        finish->residual = &b->sum;
+}
+
 /* Rows of several segments that lie anywhere, as those of a convolution do. */
 static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int64_t k, int64_t n) {
     integers q;
@@ -403,7 +429,8 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
     const int64_t last = (rows - 1) * stride + (segments - 1) * spread + k;
     guarded x = guard((size_t)last + NRW_STEP_BYTES, 1), w = guard((size_t)(segments * k * n), 1),
             y = guard((size_t)(rows * n * out_size(q.out)), (size_t)out_size(q.out)),
-            packed = guard(bytes, 64);
+            other = guard((size_t)(rows * n), 1), packed = guard(bytes, 64);
+    fill_bytes(other.p, rows * n, (int)between(0, 2));
     fill_bytes(x.p, last + NRW_STEP_BYTES, (int)between(0, 2));
     fill_bytes(w.p, segments * k * n, (int)between(0, 2));
     const bool turned = between(0, 1);
@@ -421,7 +448,10 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
         failures++;
         return;
     }
+    behind after;
+    random_behind(kn, &after, &finish);
     const nrw_rows_call call = {.kernels = kn,
+                                .residual = finish.residual != NULL ? other.p : NULL,
                                 .a = x.p,
                                 .a_stride = stride,
                                 .offset = offset,
@@ -441,12 +471,89 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
             acc += (int64_t)(value(x.p, at, false) - q.x_zero) *
                    value(w.p, g * from.segment + j % k * from.row + c * from.col, true);
         }
-        if (!integers_equal(&q, acc, c, y.p, i)) bad = i;
+        const uint8_t *bytes_of_y = y.p, *others = other.p;
+        const int byte = byte_of(&q, (int32_t)(uint32_t)acc, c);
+        const bool good = finish.residual != NULL
+                              ? bytes_of_y[i] == nrw_sum_u8_of(&after.sum, (uint8_t)byte, others[i])
+                          : finish.table != NULL ? bytes_of_y[i] == after.table[byte]
+                                                 : integers_equal(&q, acc, c, y.p, i);
+        if (!good) bad = i;
     }
     const problem p = matrix_problem(rows, segments * k, n);
     if (bad >= 0) report("rows i8", kn, &p, bad);
-    unguard(&x), unguard(&w), unguard(&y), unguard(&packed);
+    unguard(&x), unguard(&w), unguard(&y), unguard(&other), unguard(&packed);
     nrw_arena_free(&arena);
+}
+
+/* The sum of two bytes is the real one but for what its multipliers round off. */
+static void check_sum_u8(void) {
+    nrw_sum_u8 s;
+    const nrw_byte_scale a = {(float)exp(nrw_rng_uniform(&rng) * 4 - 3), (int)between(0, 255)};
+    const nrw_byte_scale b = {(float)exp(nrw_rng_uniform(&rng) * 4 - 3) * (between(0, 1) ? 1 : -1),
+                              (int)between(0, 255)};
+    const nrw_byte_scale y = {1, (int)between(0, 255)};
+    bool good = nrw_sum_u8_make(a, b, y, &s);
+    for (int i = 0; i < 500 && good; i++) {
+        const uint8_t p = (uint8_t)between(0, 255), q = (uint8_t)between(0, 255);
+        const double sum = (double)a.scale * (p - a.zero) + (double)b.scale * (q - b.zero) + y.zero;
+        const double most = 0.5 + fmax((double)a.scale, fabs((double)b.scale)) / 64;
+        const double real = sum < 0 ? 0 : sum > 255 ? 255 : sum;
+        good = fabs(nrw_sum_u8_of(&s, p, q) - real) <= most;
+    }
+    checks++;
+    if (!good) failures++, printf("FAILED sum of bytes\n");
+}
+
+static void check_quantize_u8(const nrw_kernels *kn) {
+    if (kn->quantize_u8 == NULL) return;
+    const nrw_quantize_u8 q = {(float)exp(nrw_rng_uniform(&rng) * 40 - 20), (int)between(0, 255)};
+    const int64_t n = between(1, 100);
+    guarded x = guard((size_t)n * 4, 4), y = guard((size_t)n, 1);
+    float *v = x.p;
+    fill_floats(v, n);
+    for (int64_t i = 0; i < n; i++) {
+        v[i] *= 60 * q.scale;
+        if (between(0, 9) == 0) v[i] = ((float)between(-200, 200) + 0.5f) * q.scale; /* ties */
+        if (between(0, 19) == 0) v[i] = between(0, 1) ? INFINITY : between(0, 1) ? -INFINITY : NAN;
+    }
+    kn->quantize_u8(&q, v, y.p, n);
+    int64_t bad = -1;
+    for (int64_t i = 0; i < n && bad < 0; i++) {
+        const double r = isnan(v[i]) ? 0 : rint((double)(v[i] / q.scale));
+        if (((uint8_t *)y.p)[i] != clamped(r + q.zero, 0, 255)) bad = i;
+    }
+    checks++;
+    const problem p = matrix_problem(1, 1, n);
+    if (bad >= 0) report("quantize u8", kn, &p, bad);
+    unguard(&x), unguard(&y);
+}
+
+static void check_scale_u8(const nrw_kernels *kn) {
+    enum { MOST = 192 };
+    if (kn->scale_u8 == NULL) return;
+    const int64_t channels = between(1, MOST), pixels = between(1, 9);
+    float by[MOST] = {0}, from[MOST] = {0};
+    guarded x = guard((size_t)(channels * pixels), 1), y = guard((size_t)(channels * pixels), 1);
+    fill_bytes(x.p, channels * pixels, (int)between(0, 2));
+    const nrw_scale_u8 s = {by, from, channels, (float)nrw_rng_uniform(&rng) * 0.4f,
+                            (int)between(0, 255)};
+    const int zero = (int)between(0, 255);
+    for (int64_t c = 0; c < channels; c++) {
+        const int64_t at = c / 64 * 64 + nrw_scale_place((int)(c % 64));
+        by[at] = (float)between(-255, 255);
+        from[at] = by[at] * (float)-zero;
+    }
+    kn->scale_u8(&s, x.p, y.p, pixels);
+    int64_t bad = -1;
+    for (int64_t i = 0; i < channels * pixels && bad < 0; i++) {
+        const int64_t c = i % channels, at = c / 64 * 64 + nrw_scale_place((int)(c % 64));
+        const double acc = (((uint8_t *)x.p)[i] - zero) * (double)by[at];
+        if (((uint8_t *)y.p)[i] != clamped(rint(acc * (double)s.m) + s.zero, 0, 255)) bad = i;
+    }
+    checks++;
+    const problem p = matrix_problem(pixels, 1, channels);
+    if (bad >= 0) report("scale u8", kn, &p, bad);
+    unguard(&x), unguard(&y);
 }
 
 /* Float results of two numbers of threads must be the same bits. */
@@ -622,6 +729,9 @@ static void check(const nrw_kernels *kn, uint64_t seed, int rounds) {
         check_gemm_f32(kn, m, i % 8 == 0 ? k * 9 : k, n);
         check_gemm_i8(kn, m, i % 8 == 0 ? k * 9 : k, n);
         check_rows_i8(kn, i % 4 == 0 ? m * 3 : m, (int)between(1, 9), i % 8 == 0 ? k * 9 : k, n);
+        check_sum_u8();
+        check_quantize_u8(kn);
+        check_scale_u8(kn);
         if (i % 50 == 0)
             check_rows_i8(kn, between(20, 70), 9, 490, 150); /* many weights, few rows */
     }
