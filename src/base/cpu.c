@@ -102,8 +102,8 @@ static void find_features(features *f, nrw_tier cap) {
     f->tier[NRW_TIER_AVX512VNNI] = f->tier[NRW_TIER_AVX2] && zmm && bit(b7, 16) && bit(b7, 17) &&
                                    bit(b7, 30) && bit(b7, 31) && bit(c7, 11);
     f->tier[NRW_TIER_AMX] = cap == NRW_TIER_AMX && f->tier[NRW_TIER_AVX512VNNI] && tiles &&
-                            bit(d7, 22) && bit(d7, 24) && bit(d7, 25) && bit(a71, 5) &&
-                            may_use_tiles();
+                            bit(c7, 1) && bit(d7, 22) && bit(d7, 24) && bit(d7, 25) &&
+                            bit(a71, 5) && may_use_tiles();
     f->cpu.avx512vbmi = bit(c7, 1);
     f->cpu.avx512bf16 = bit(a71, 5);
     f->cpu.amxbf16 = bit(d7, 22);

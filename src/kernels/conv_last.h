@@ -1,9 +1,10 @@
-/* Integer convolutions of images with channels last, [batch][h][w][channel], by rows_i8.h. The
- * image is copied with its padding around it; then the pixels under a row of the filter lie side by
- * side, and pixels of a line follow one another at equal distance: rows of a matrix that is never
- * made. Lines follow one another at that distance, too, where each is read (the copy brings those
- * together which a filter that moves down by more than one reads in turn), so that the whole image
- * is one run of rows, in which the pixels between the lines are not stored. */
+/* Integer convolutions of images with channels last, [batch][h][w][channel], by rows_i8.h; those
+ * with a filter for each channel by depthwise_i8.h, which read images as they lie. For the others
+ * the image is copied with its padding around it; then the pixels under a row of the filter lie
+ * side by side, and pixels of a line follow one another at equal distance: rows of a matrix that is
+ * never made. Lines follow one another at that distance, too, where each is read (the copy brings
+ * those together which a filter that moves down by more than one reads in turn), so that the whole
+ * image is one run of rows, in which the pixels between the lines are not stored. */
 #ifndef NRW_KERNELS_CONV_LAST_H
 #define NRW_KERNELS_CONV_LAST_H
 

@@ -12,8 +12,12 @@
  * by bit with
  *
  *   acc  = sum_k x[k] * w[k] + add[c] - w_zero[c] * x_sum
- *   u8, i8:  clamp(zero + rint((float)acc * mul[c]), lo, hi)      of the exact product, half to
- * even f32:     (float)acc * mul[c] + bias[c]                        two roundings i32:     acc */
+ *   u8, i8:  clamp(zero + rint((float)acc * mul[c]), lo, hi)
+ *   f32:     (float)acc * mul[c] + bias[c]
+ *   i32:     acc
+ *
+ * where rint rounds the exact product, half to even (NaN counts as below lo), and f32 is rounded
+ * twice. */
 #ifndef NRW_KERNELS_KERNELS_H
 #define NRW_KERNELS_KERNELS_H
 

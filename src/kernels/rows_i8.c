@@ -1,5 +1,6 @@
 #include "kernels/rows_i8.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/wide.h"
@@ -138,7 +139,8 @@ bool nrw_stays_in_words(const nrw_i8_epilogue *e, nrw_weight_sums sums, int64_t 
         const int64_t most = e->add[c] + 255 * ((sums.size[c] + sums.sum[c]) / 2);
         const int64_t least = e->add[c] - 255 * ((sums.size[c] - sums.sum[c]) / 2);
         const int64_t size = most > -least ? most : -least;
-        if (size > INT32_MAX || !((double)size * (double)e->mul[c] < INT16_MAX - 256)) return false;
+        if (size > INT32_MAX || !((double)size * fabs((double)e->mul[c]) < INT16_MAX - 256))
+            return false;
     }
     return true;
 }

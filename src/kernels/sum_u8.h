@@ -10,7 +10,7 @@
 typedef struct nrw_sum_u8 {
     int16_t by_a, by_b; /* quotients of scales times 2^shift, rounded */
     int32_t add;        /* the zero points, and a half to round */
-    int shift;          /* 1 … 22 */
+    int shift;          /* 9 … 22 */
 } nrw_sum_u8;
 
 /* What a byte stands for: scale * (byte - zero). */
@@ -19,9 +19,10 @@ typedef struct nrw_byte_scale {
     int32_t zero; /* 0 … 255 */
 } nrw_byte_scale;
 
-/* The larger multiplier has 15 bits (14 at least), so that sums whose scales are alike are off by
- * less than 1/60 of a step before they are rounded; where a and b are their zero points, the sum is
- * exactly its own. a.scale or b.scale may be negative. False: the quotients are out of reach. */
+/* The larger multiplier has 15 bits, so that sums are off by at most 1/64 of a step for each unit
+ * of the larger quotient of scales before they are rounded; where a and b are their zero points,
+ * the sum is exactly its own. a.scale or b.scale may be negative. False: a quotient is larger
+ * than 63. */
 bool nrw_sum_u8_make(nrw_byte_scale a, nrw_byte_scale b, nrw_byte_scale y, nrw_sum_u8 *out);
 
 static inline uint8_t nrw_sum_u8_of(const nrw_sum_u8 *s, uint8_t a, uint8_t b) {

@@ -16,6 +16,24 @@
 #include "ops/weighted.h"
 #include "ops/window.h"
 
+/* What comes behind the results as bytes. */
+static nrw_status check_behind(nrw_infer *c) {
+    const nrw_node *n = c->node;
+    const nrw_value *residual = n->n_inputs > 3 ? n->inputs[3] : NULL;
+    const nrw_value *table = n->n_inputs > 4 ? n->inputs[4] : NULL;
+    if (residual == NULL && table == NULL) return NRW_OK;
+    if (residual != NULL && table != NULL)
+        NRW_FAIL_INPUT(c, 4, "table", "it excludes what input 3 adds");
+    if (table != NULL && (table->data == NULL || table->is_input || table->data->dtype != NRW_U8 ||
+                          table->data->rank != 1 || table->data->dims[0] != 256))
+        NRW_FAIL_INPUT(c, 4, "table", "256 constant bytes are needed");
+    const int64_t zero = nrw_attr_int(n, "inner_zero", 0);
+    const float scale = nrw_attr_float(n, "inner_scale", 1);
+    if (zero < 0 || zero > 255 || !(scale > 0) || !isfinite(scale))
+        NRW_FAIL(c->err, NRW_ERR_SHAPE, "inner_scale or inner_zero is not that of a byte");
+    return NRW_OK;
+}
+
 static nrw_status infer(nrw_infer *c) {
     const nrw_type *x = c->in[0], *w = c->in[1];
     nrw_type *y = &c->out[0];
@@ -40,6 +58,7 @@ static nrw_status infer(nrw_infer *c) {
     if (w->rank == 4 && x->dims[3] >= 0 && w->dims[1] >= 0 && x->dims[3] != w->dims[1] * group)
         NRW_FAIL_INPUT(c, 1, "W", "%lld channels in each of %lld groups, but X has %lld",
                        (long long)w->dims[1], (long long)group, (long long)x->dims[3]);
+    NRW_TRY(check_behind(c));
     nrw_window win;
     NRW_TRY(nrw_window_read(c->node, 2, w->rank == 4 ? w->dims + 2 : NULL, &win, c->err));
     NRW_TRY(nrw_window_fit(&win, x->dims + 1, c->err));
@@ -147,6 +166,8 @@ static nrw_status reference(nrw_eval *e) {
     NRW_TRY(nrw_doubles_in(e, 3, &residual));
     if (residual != NULL && nrw_tensor_count(e->in[3]) != nrw_tensor_count(&e->out[0]))
         NRW_FAIL(e->err, NRW_ERR_SHAPE, "what is added has another shape than the result");
+    if (table_of(e->node) != NULL && !nrw_quant_is_u8(e->node->outputs[0]->quant))
+        NRW_FAIL(e->err, NRW_ERR_UNSUPPORTED, "a table takes quantized values only");
     NRW_TRY(nrw_doubles_out(e, 0, &y));
     if (y == NULL) return NRW_OK;
     int64_t at = 0;

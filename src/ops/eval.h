@@ -12,11 +12,11 @@ bool nrw_eval_takes_integers(const nrw_node *n);
 /* Runs a float kernel on a node with annotations: inputs dequantized into scratch, outputs
  * quantized. */
 nrw_status nrw_eval_simulated(nrw_eval *e, nrw_run_fn run) NRW_MUST_CHECK;
-/* Quantizes what was computed for annotated output i into its memory, measuring the range first
- * where its parameters are dynamic. */
 /* As nrw_quantize_values, by the tier's kernels and threads. y: annotated, not dynamic. */
 nrw_status nrw_quantize_floats(const struct nrw_kernels *kn, nrw_pool *pool, const float *x,
                                nrw_tensor *y, nrw_error *err) NRW_MUST_CHECK;
+/* Quantizes what was computed for annotated output i into its memory, measuring the range first
+ * where its parameters are dynamic. */
 nrw_status nrw_eval_quantize(nrw_eval *e, int i, const float *computed) NRW_MUST_CHECK;
 /* The axes that the Shape node tells of an input of this rank: [*start, *end), clamped. */
 void nrw_shape_range(const nrw_node *node, int rank, int *start, int *end);

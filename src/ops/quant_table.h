@@ -1,5 +1,5 @@
-/* Integer kernels that all element-wise operators share: what the float operator computes between
- * dequantizing and quantizing, to the bit, for per-tensor parameters. */
+/* Integer kernels that all element-wise operators share, for per-tensor parameters: what the float
+ * operator computes between dequantizing and quantizing, to the bit but for nrw_pair_u8. */
 #ifndef NRW_OPS_QUANT_TABLE_H
 #define NRW_OPS_QUANT_TABLE_H
 

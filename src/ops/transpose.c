@@ -128,6 +128,14 @@ static const nrw_attr_def block_attrs[] = {
     {"blocksize", NRW_ATTR_INT, true}, {"mode", NRW_ATTR_STRING, false}, {0}};
 
 static const nrw_case transpose_cases[] = {
+    {"graph main(%x: f32[1,0,3]) { "
+     "  %y: f32[0,1,3] = Transpose(%x) {perm=[1, 0, 2]} "
+     "  return %y } ",
+     -1, 1},
+    {"graph main(%x: f32[4,1,3]) { "
+     "  %y: f32[1,4,3] = Transpose(%x) {perm=[1, 0, 2]} "
+     "  return %y } ",
+     -1, 1},
     {"graph main(%x: f32[2,N,5]) { "
      "  %y: f32[5,2,N] = Transpose(%x) {perm=[2, 0, 1]} "
      "  return %y } ",

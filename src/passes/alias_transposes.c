@@ -7,6 +7,7 @@ static bool keeps_order(const nrw_type *x, const int64_t *perm) {
     int64_t last = -1;
     for (int i = 0; i < x->rank; i++) {
         if (perm[i] < 0 || perm[i] >= x->rank) return false;
+        if (x->dims[i] == 0) return false; /* to Reshape 0 says something else */
         if (x->dims[perm[i]] == 1) continue;
         if (perm[i] < last) return false;
         last = perm[i];

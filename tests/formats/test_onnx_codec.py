@@ -548,6 +548,23 @@ def test_broken_files_get_one_clear_line(refused):
         refused_or_read(refused, whole[:n])
 
 
+def test_operators_of_plans_are_checked_in_files(tmp_path):
+    """Their kernels read whole tables, and know zero points of bytes only."""
+    U8, I8 = TensorProto.UINT8, TensorProto.INT8
+
+    def conv(table, **attributes):
+        inputs = [("t", U8, [table], bytes(table)), ("w", I8, [4, 8, 1, 1], bytes(32))]
+        node = helper.make_node("ConvLast", ["x", "w", "", "", "t"], ["y"], name="c", domain="ai.narrow", **attributes)
+        (tmp_path / "in.onnx").write_bytes(make(
+            [node], [info("x", F32, [1, 2, 2, 8])], [info("y", F32, [1, 2, 2, 4])], imports=[("ai.narrow", 1)],
+            initializer=[helper.make_tensor(*i, raw=True) for i in inputs]).SerializeToString())
+        return support.refused("inspect", tmp_path / "in.onnx")
+
+    assert "node 'c' (ConvLast): input 4 (table): 256 constant bytes are needed" in conv(3)
+    assert "inner_zero" in conv(256, inner_zero=65636)
+    assert "inner_scale" in conv(256, inner_scale=-1.0)
+
+
 def refused_or_read(refused, data):
     """Cut between two fields, a file may still be a model."""
     try:

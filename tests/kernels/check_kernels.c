@@ -203,10 +203,12 @@ static void random_integers(integers *q, int64_t channels) {
         q->fbias[i] = (float)nrw_rng_normal(&rng);
     }
     if (between(0, 3) == 0) q->mul[0] = 1e6f; /* far out of range: must saturate */
+    if (between(0, 7) == 0) q->mul[0] = INFINITY;
 }
 
+/* NaN counts as below lo. */
 static int clamped(double v, int lo, int hi) {
-    return v < lo ? lo : v > hi ? hi : (int)v;
+    return !(v > lo) ? lo : v > hi ? hi : (int)v;
 }
 
 /* A byte as the epilogue gives it: of the exact product. */
@@ -220,7 +222,8 @@ static bool integers_equal(const integers *q, int64_t acc, int64_t c, const void
     float f = (float)v * q->mul[c];
     if (q->out == NRW_OUT_F32) {
         if (q->with_fbias) f += q->fbias[c];
-        return ((const float *)y)[i] == f;
+        const float got = ((const float *)y)[i];
+        return got == f || (isnan(got) && isnan(f));
     }
     const int r = byte_of(q, v, c);
     return q->out == NRW_OUT_I8 ? ((const int8_t *)y)[i] == r : ((const uint8_t *)y)[i] == r;

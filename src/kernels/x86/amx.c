@@ -1,5 +1,6 @@
-/* Integer kernels by tiles (AMX): blocks of 32 rows x 32 columns in four accumulator tiles. What
- * has no use for tiles is the AVX-512 VNNI tier's. */
+/* Integer kernels by tiles (AMX): blocks of 32 rows x 32 columns in four accumulator tiles, or of
+ * 64 x 16 where rows are few and weights many. What has no use for tiles is the AVX-512 VNNI
+ * tier's. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -152,8 +153,8 @@ NRW_INLINE void run_group(sweep *w, int64_t panel, int64_t block, int64_t n, int
 NRW_INLINE void fetch_for(sweep *w, int64_t panel, int64_t shares) {
     const nrw_rows_i8 *r = w->r;
     const int64_t bytes = r->panel_bytes, most = bytes > AHEAD_BYTES ? bytes : AHEAD_BYTES;
-    const int8_t *end = r->b + r->panels * bytes, *last = r->b + (panel + 1) * bytes + most;
-    w->next_end = last < end ? last : end;
+    const int64_t last = (panel + 1) * bytes + most, all = r->panels * bytes;
+    w->next_end = r->b + (last < all ? last : all);
     w->lines = (int)((bytes / 64 + shares - 1) / shares);
 }
 

@@ -37,8 +37,8 @@ INLINE V NAME(words)(const nrw_depthwise_i8 *d, V a, V b, const float *mul, cons
     VF x = fma_f(to_float(a), load_f(mul), set1_f(magic));
     VF y = fma_f(to_float(b), load_f(mul + W / 4), set1_f(magic));
     if (!in_range) {
-        x = max_f(min_f(x, set1_f(magic + 1024)), set1_f(magic - 1024));
-        y = max_f(min_f(y, set1_f(magic + 1024)), set1_f(magic - 1024));
+        x = min_f(max_f(x, set1_f(magic - 1024)), set1_f(magic + 1024));
+        y = min_f(max_f(y, set1_f(magic - 1024)), set1_f(magic + 1024));
     }
     const V up = set4_32(0x0d0c0000, 0x09080000, 0x05040000, 0x01000000);
     return add_16(words_of(bits_of(x), bits_of(y), up), set1_16((short)d->zero));
