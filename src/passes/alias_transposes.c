@@ -36,7 +36,8 @@ static nrw_status rewrite(nrw_node *n, nrw_error *err) {
     return NRW_OK;
 }
 
-nrw_status nrw_alias_transposes(nrw_model *m, nrw_error *err) {
+nrw_status nrw_alias_transposes(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err) {
+    (void)kn;
     for (nrw_node *n = m->graph->first, *next; n != NULL; n = next) {
         next = n->next;
         if (nrw_is(n, "Transpose")) NRW_TRY_CTX(err, rewrite(n, err), "node '%s'", n->name);

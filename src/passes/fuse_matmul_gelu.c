@@ -55,7 +55,8 @@ static nrw_status fuse(nrw_node *n, nrw_error *err) {
     return NRW_OK;
 }
 
-nrw_status nrw_fuse_matmul_gelu(nrw_model *m, nrw_error *err) {
+nrw_status nrw_fuse_matmul_gelu(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err) {
+    (void)kn;
     for (nrw_node *n = m->graph->first, *next; n != NULL; n = next) {
         next = n->next;
         if (nrw_is(n, "MatMul")) {

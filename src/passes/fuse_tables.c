@@ -94,7 +94,8 @@ static nrw_status fuse(nrw_node *n, nrw_value *source, nrw_arena *scratch, nrw_e
     return nrw_node_set_input(n, 1, table, err);
 }
 
-nrw_status nrw_fuse_tables(nrw_model *m, nrw_error *err) {
+nrw_status nrw_fuse_tables(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err) {
+    (void)kn;
     nrw_arena scratch;
     nrw_arena_init(&scratch, m->arena.allocator);
     nrw_status s = NRW_OK;

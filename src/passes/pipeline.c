@@ -1,6 +1,7 @@
 /* The order of the passes. */
 #include <string.h>
 
+#include "passes/for_plans.h"
 #include "passes/pass.h"
 
 static const nrw_pass *const import_passes[] = {
@@ -86,4 +87,20 @@ const nrw_pass *nrw_pass_find(const char *name) {
         }
     }
     return NULL;
+}
+
+static nrw_plan_pass *const plan_passes[] = {
+    nrw_fuse_tables,
+    nrw_fuse_matmul_gelu,
+    nrw_fuse_attention,
+    nrw_channels_last,
+    nrw_fuse_residuals,
+    nrw_fuse_conv_tables, /* what is added to excludes a table, and comes first */
+    nrw_alias_transposes, /* after transposes had their chance to cancel */
+    NULL,
+};
+
+nrw_status nrw_ready_for_plan(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err) {
+    for (nrw_plan_pass *const *p = plan_passes; *p != NULL; p++) NRW_TRY((*p)(m, kn, err));
+    return NRW_OK;
 }

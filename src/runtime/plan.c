@@ -198,13 +198,7 @@ nrw_status nrw_plan_create(const nrw_model *m, const nrw_plan_options *options, 
     if (s == NRW_OK && !p->options.keep_values)
         s = nrw_run_pipeline(p->model, NRW_PIPELINE_RUN, NULL, err);
     const bool tuned = !p->options.keep_values && !p->options.simulate;
-    if (s == NRW_OK && tuned) s = nrw_fuse_tables(p->model, err);
-    if (s == NRW_OK && tuned) s = nrw_fuse_matmul_gelu(p->model, err);
-    if (s == NRW_OK && tuned) s = nrw_fuse_attention(p->model, p->kernels, err);
-    if (s == NRW_OK && tuned) s = nrw_channels_last(p->model, p->kernels, err);
-    if (s == NRW_OK && tuned) s = nrw_fuse_residuals(p->model, err);
-    if (s == NRW_OK && tuned) s = nrw_fuse_conv_tables(p->model, p->kernels, err);
-    if (s == NRW_OK && tuned) s = nrw_alias_transposes(p->model, err);
+    if (s == NRW_OK && tuned) s = nrw_ready_for_plan(p->model, p->kernels, err);
     if (s == NRW_OK) s = plan_graph(p, p->model->graph, &tail, err);
     if (s == NRW_OK)
         *out = p;
