@@ -8,7 +8,7 @@
 #include "kernels/x86/tiles.h"
 
 /* VECTOR_ROWS: so few rows leave tiles mostly empty. */
-enum { BLOCK = 32, TILE = 16, STAYS_BYTES = 512 << 10, KEPT_BYTES = 24 << 10, VECTOR_ROWS = 2 };
+enum { BLOCK = 32, TILE = 16, STAYS_BYTES = 1024 << 10, KEPT_BYTES = 24 << 10, VECTOR_ROWS = 2 };
 
 static void set_tile(tile_config *t, int tile, int rows, int bytes) {
     t->rows[tile] = (uint8_t)rows;
@@ -49,8 +49,9 @@ typedef struct task {
     bool has_b;   /* tiles 6 and 7 hold the only step's weights already */
 } task;
 
-/* Weights that are read once go in chunks of steps that stay in the first-level cache while a group
- * of blocks uses them. */
+/* Panels go in chunks of steps that stay in the first-level cache while a group of blocks uses
+ * them.
+ */
 enum { CHUNK_BYTES = 34 << 10, GROUP = 4, SLOTS = GROUP + 1, AHEAD_BYTES = 8 << 10 };
 
 NRW_INLINE void store_lower(int32_t *to) {
@@ -169,7 +170,7 @@ NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
     const int64_t group = once || all > KEPT_BYTES ? GROUP : 1;
     const int64_t groups = (blocks + group - 1) / group;
     const int chunks =
-        once && blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
+        group > 1 && blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
     const int64_t outer = once ? r->panels : groups, inner = once ? groups : r->panels;
     w.slots = chunks > 1 ? SLOTS : 2;
     w.next = r->b + (r->panel_bytes < all ? r->panel_bytes : all);
