@@ -96,6 +96,8 @@ NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool onc
     const int64_t half = (int64_t)r->depth * TILE, stride = r->a_stride;
     const int8_t *b = t->b + t->from * 2 * half;
     nrw_finish before = w->before;
+    /* Floats fill four times the lines; between the products their stores made these wait. */
+    const bool late = once && (kind == FINISH_F32 || kind == FINISH_I32);
     start_upper(t);
     for (int s = t->from; s < t->to; s++, b += 2 * half) {
         const uint8_t *from = t->a + r->offset[s];
@@ -105,7 +107,7 @@ NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool onc
         _tile_dpbusd(0, 4, 6);
         _tile_dpbusd(1, 4, 7);
         if (two && s == t->from) store_lower(w->lower);
-        finish_some(&before, t->some, kind);
+        if (!late) finish_some(&before, t->some, kind);
         if (two) {
             if (s == t->from) start_lower(t);
             load_rows(5, from + TILE * stride, stride, once);
@@ -117,7 +119,7 @@ NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool onc
             _tile_stored(0, t->acc, 128);
             _tile_stored(1, t->acc + TILE, 128);
         }
-        finish_some(&before, t->some, kind);
+        finish_some(&before, late ? 2 * t->some : t->some, kind);
     }
     w->lower = two ? t->acc + TILE * 32 : NULL;
     w->before.rows = 0;
