@@ -49,9 +49,8 @@ typedef struct task {
     bool has_b;   /* tiles 6 and 7 hold the only step's weights already */
 } task;
 
-/* Panels go in chunks of steps that stay in the first-level cache while a group of blocks uses
- * them.
- */
+/* Panels go in chunks of steps, which stay in the first-level cache while a group of blocks uses
+ * them. */
 enum { CHUNK_BYTES = 34 << 10, GROUP = 4, SLOTS = GROUP + 1, AHEAD_BYTES = 8 << 10 };
 
 NRW_INLINE void store_lower(int32_t *to) {

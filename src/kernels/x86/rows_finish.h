@@ -114,9 +114,9 @@ NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row
 }
 
 /* Half a row rounded, in the low 16 bits of each lane: adding the magic number leaves whole numbers
- * in the low bits of the significand, and rounds the exact product once. While tiles are in use,
- * port 5 does not take operations on 512 bits of floats, so that the fewer there are of them, the
- * better; what follows is for port 5. */
+ * in the low bits of the significand, and rounds the exact product once. There are as few
+ * operations on floats as can be: next to tiles, those on 512 bits start on one port only
+ * (measured), and the rest of the epilogue finds room on the other. */
 NRW_INLINE __m512i rounded(const int32_t *acc, __m512 mul, const bool any) {
     const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc));
     __m512 x = _mm512_fmadd_ps(sum, mul, _mm512_set1_ps(12582912.0f));
