@@ -148,15 +148,14 @@ static bool average_ok(const nrw_node *n) {
     return nrw_quant_is_u8(n->inputs[0]->quant) && nrw_quant_is_u8(n->outputs[0]->quant);
 }
 
+/* Pictures are summed in pieces of their pixels, which are still in the caches of the processors
+ * that made them. */
 typedef struct average_job {
-    const nrw_tensor *x;
-    uint8_t *y;
-    int64_t pixels, channels;
-    float zero_x, m;
-    int32_t zero_y;
+    const uint8_t *x;
+    int64_t pixels, channels, pieces, piece; /* piece: pixels of one */
+    uint32_t *sums;                          /* [pictures][pieces][channels] */
 } average_job;
 
-/* Channels that are summed together, and pixels whose sums 16 bits hold. */
 enum { TOGETHER = 64, MOST_TOGETHER = 1024, PIXELS = 257 };
 
 NRW_WIDE static void add_pixels(const uint8_t *x, int64_t stride, int64_t pixels, int64_t n,
@@ -174,49 +173,52 @@ NRW_WIDE static void add_pixels(const uint8_t *x, int64_t stride, int64_t pixels
     for (int64_t c = 0; c < n; c++) sum[c] += words[c];
 }
 
-/* n channels of one picture. */
-static void average_some(const average_job *j, const uint8_t *x, uint8_t *y, int64_t n) {
-    uint32_t sum[MOST_TOGETHER] = {0};
-    for (int64_t p = 0; p < j->pixels; p += PIXELS)
-        add_pixels(x + p * j->channels, j->channels,
-                   j->pixels - p < PIXELS ? j->pixels - p : PIXELS, n, sum);
-    for (int64_t c = 0; c < n; c++) {
-        const float acc = (float)((int64_t)sum[c] - j->pixels * (int64_t)j->zero_x);
-        const float q = rintf(acc * j->m) + (float)j->zero_y;
+static void average_piece(void *arg, int64_t i, int worker) {
+    const average_job *j = arg;
+    const int64_t c = j->channels, begin = i % j->pieces * j->piece;
+    const int64_t end = begin + j->piece < j->pixels ? begin + j->piece : j->pixels;
+    const uint8_t *x = j->x + i / j->pieces * j->pixels * c;
+    uint32_t *sums = j->sums + i * c;
+    memset(sums, 0, (size_t)c * sizeof *sums);
+    for (int64_t p = begin, n; p < end; p += n) {
+        n = end - p < PIXELS ? end - p : PIXELS;
+        for (int64_t at = 0; at < c; at += MOST_TOGETHER) {
+            const int64_t some = c - at < MOST_TOGETHER ? c - at : MOST_TOGETHER;
+            add_pixels(x + p * c + at, c, n, some, sums + at);
+        }
+    }
+}
+
+/* One picture's result. As pools.c has it. */
+static void average(const average_job *j, const uint32_t *sums, const nrw_quant *a,
+                    const nrw_quant *b, uint8_t *y) {
+    const float m = (float)(a->scale[0] / ((double)(j->pixels > 0 ? j->pixels : 1) * b->scale[0]));
+    for (int64_t c = 0; c < j->channels; c++) {
+        int64_t sum = -j->pixels * a->zero_point[0];
+        for (int64_t i = 0; i < j->pieces; i++) sum += sums[i * j->channels + c];
+        const float q = rintf((float)sum * m) + (float)b->zero_point[0];
         y[c] = (uint8_t)(q <= 0 ? 0 : q >= 255 ? 255 : (int32_t)q);
     }
 }
 
-/* Parts of TOGETHER channels; those that follow one another in a picture go at once, as they lie.
- */
-static void average_range(void *arg, int64_t begin, int64_t end) {
-    const average_job *j = arg;
-    const int64_t parts = (j->channels + TOGETHER - 1) / TOGETHER;
-    for (int64_t i = begin, next; i < end; i = next) {
-        const int64_t picture = i / parts, part = i % parts;
-        const int64_t left = parts - part < end - i ? parts - part : end - i;
-        next = i + (left < MOST_TOGETHER / TOGETHER ? left : MOST_TOGETHER / TOGETHER);
-        const int64_t first = part * TOGETHER, all = j->channels - first;
-        const int64_t n = (next - i) * TOGETHER < all ? (next - i) * TOGETHER : all;
-        average_some(j, (const uint8_t *)j->x->data + picture * j->pixels * j->channels + first,
-                     j->y + picture * j->channels + first, n);
-    }
-}
-
 static nrw_status average_integer(nrw_eval *e) {
+    enum { WORTH_A_THREAD = 32768 };
     const nrw_tensor *x = e->in[0];
-    const nrw_quant *a = x->quant, *b = e->out[0].quant;
-    average_job j = {.x = x, .y = e->out[0].data, .channels = x->dims[3]};
-    j.pixels = x->dims[1] * x->dims[2];
+    average_job j = {.x = x->data, .channels = x->dims[3], .pixels = x->dims[1] * x->dims[2]};
     if (j.pixels > UINT32_MAX / 255)
         NRW_FAIL(e->err, NRW_ERR_UNSUPPORTED, "a picture of %lld pixels", (long long)j.pixels);
     if (nrw_tensor_count(&e->out[0]) == 0) return NRW_OK;
-    /* As pools.c has it. */
-    j.m = (float)(a->scale[0] / ((double)(j.pixels > 0 ? j.pixels : 1) * b->scale[0]));
-    j.zero_x = (float)a->zero_point[0];
-    j.zero_y = b->zero_point[0];
-    const int64_t parts = (j.channels + TOGETHER - 1) / TOGETHER;
-    nrw_each_range(e->pool, x->dims[0] * parts, nrw_grain(j.pixels * TOGETHER), average_range, &j);
+    const int64_t threads = nrw_pool_threads(e->pool),
+                  worth = j.pixels * j.channels / WORTH_A_THREAD;
+    j.pieces = worth < 1 ? 1 : worth < threads ? worth : threads;
+    j.piece = (j.pixels + j.pieces - 1) / j.pieces;
+    const int64_t tasks = x->dims[0] * j.pieces;
+    j.sums = nrw_arena_calloc(e->scratch, (size_t)(tasks * j.channels), sizeof *j.sums);
+    if (j.sums == NULL) NRW_OOM(e->err);
+    nrw_pool_run(e->pool, tasks, average_piece, &j);
+    for (int64_t i = 0; i < x->dims[0]; i++)
+        average(&j, j.sums + i * j.pieces * j.channels, x->quant, e->out[0].quant,
+                (uint8_t *)e->out[0].data + i * j.channels);
     return NRW_OK;
 }
 
