@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rint.h"
 #include "base/wide.h"
 #include "ir/tensor.h"
 
@@ -120,36 +121,13 @@ static inline __attribute__((always_inline)) void quantize_row(const float *src,
                                                                const int32_t *zp, const int step,
                                                                const nrw_dtype_row *row,
                                                                uint8_t *dst, int64_t n) {
-    const float magic = 12582912.0f;
+    const float magic = NRW_RINT_MAGIC;
     const int32_t min = (int32_t)row->min, max = (int32_t)row->max;
     for (int64_t k = 0; k < n; k++) {
         const int32_t zero = zp[k * step];
         const float low = (float)(min - zero), high = (float)(max - zero);
         float r = src[k] / scale[k * step];
         r = r == r ? r : 0;
-        r = r < low ? low : r;
-        r = r > high ? high : r;
-        dst[k] = (uint8_t)((int32_t)((r + magic) - magic) + zero);
-    }
-}
-
-/* One scale for all, whose reciprocal is good: the quotient is rounded as by a division, for the
- * remainder of a close guess is exact, and adding it rounds correctly (Markstein, "Computation of
- * elementary functions on the IBM RISC System/6000", 1990; for divisors whose significand is not
- * all ones). A guess far outside of what is kept stays there. */
-static inline __attribute__((always_inline)) void quantize_alike(const float *src, float scale,
-                                                                 int32_t zero,
-                                                                 const nrw_dtype_row *row,
-                                                                 uint8_t *dst, int64_t n) {
-    const float magic = 12582912.0f, inverse = 1 / scale, far = 1048576.0f;
-    const float low = (float)((int32_t)row->min - zero), high = (float)((int32_t)row->max - zero);
-    for (int64_t k = 0; k < n; k++) {
-        float x = src[k];
-        x = x == x ? x : 0;
-        float r = x * inverse;
-        r = r < -far ? -far : r;
-        r = r > far ? far : r;
-        r = __builtin_fmaf(__builtin_fmaf(-r, scale, x), inverse, r);
         r = r < low ? low : r;
         r = r > high ? high : r;
         dst[k] = (uint8_t)((int32_t)((r + magic) - magic) + zero);
@@ -173,8 +151,6 @@ NRW_WIDE static void quantize_bytes(const float *src, nrw_tensor *dst, const lay
         const int64_t c = rows ? 0 : r % l->channels;
         if (rows)
             quantize_row(src, q->scale, q->zero_point, 1, type, p, n);
-        else if (nrw_has_reciprocal(q->scale[c]))
-            quantize_alike(src, q->scale[c], q->zero_point[c], type, p, n);
         else
             quantize_row(src, q->scale + c, q->zero_point + c, 0, type, p, n);
     }

@@ -218,7 +218,7 @@ typedef struct nrw_kernels {
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
     /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
     void (*table_u8)(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
-    /* pixels of all channels. NULL: as plain loops do it (ops/quant_pair.c). */
+    /* pixels of all channels. NULL: as any product (ops/quant_pair.c). */
     void (*scale_u8)(const nrw_scale_u8 *s, const uint8_t *x, uint8_t *y, int64_t pixels);
     /* NULL: as ir/quant.c does it. */
     void (*quantize_u8)(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n);

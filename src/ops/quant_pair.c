@@ -46,29 +46,6 @@ static inline uint8_t product_byte(float acc, const product *p) {
 PAIR_ROW(sum, nrw_sum_u8, nrw_sum_u8_of(p, u, v))
 PAIR_ROW(mul, product, product_byte((float)((u - p->a_zero) * (v - p->b_zero)), p))
 
-/* Products with one number for each channel, which comes last. */
-typedef struct channels {
-    product p;
-    const uint8_t *x;
-    uint8_t *y;
-    const float *by, *from; /* [span], repeated: acc = x by + from, exact */
-    int64_t span;
-} channels;
-
-NRW_WIDE static void scale_span(const product *q, uint8_t *restrict y, const uint8_t *restrict x,
-                                const float *restrict by, const float *restrict from, int64_t n) {
-    const product k = *q, *const p = &k;
-    for (int64_t i = 0; i < n; i++)
-        y[i] = product_byte(__builtin_fmaf((float)x[i], by[i], from[i]), p);
-}
-
-static void scale_spans(void *arg, int64_t begin, int64_t end) {
-    const channels *c = arg;
-    for (int64_t at = begin; at < end; at += c->span)
-        scale_span(&c->p, c->y + at, c->x + at, c->by, c->from,
-                   end - at < c->span ? end - at : c->span);
-}
-
 /* Which input is a vector along the last axis of the output, the other one being as large as it;
  * -1: neither. */
 static int channel_input(const nrw_eval *e) {
@@ -83,6 +60,7 @@ static int channel_input(const nrw_eval *e) {
     return -1;
 }
 
+/* Products with one number for each channel, by the tier's kernel. */
 typedef struct pixels {
     const nrw_kernels *kernels;
     nrw_scale_u8 scale;
@@ -96,8 +74,8 @@ static void scale_pixels(void *arg, int64_t begin, int64_t end) {
     p->kernels->scale_u8(&p->scale, p->x + at, p->y + at, end - begin);
 }
 
-/* As scale_channels, by the tier's kernel. */
-static nrw_status scale_dealt(nrw_eval *e, const product *p, int v) {
+/* in[v] is the vector. */
+static nrw_status scale_channels(nrw_eval *e, const product *p, int v) {
     enum { BLOCK = 64 };
     const nrw_tensor *vector = e->in[v], *x = e->in[1 - v];
     const int64_t n = nrw_tensor_count(vector), filled = (n + BLOCK - 1) / BLOCK * BLOCK;
@@ -112,26 +90,6 @@ static nrw_status scale_dealt(nrw_eval *e, const product *p, int v) {
     }
     pixels job = {e->kernels, {by, from, n, p->m, p->zero}, x->data, e->out[0].data};
     nrw_each_range(e->pool, nrw_tensor_count(x) / n, nrw_grain(n / 2), scale_pixels, &job);
-    return NRW_OK;
-}
-
-/* in[v] is the vector. */
-static nrw_status scale_channels(nrw_eval *e, const product *p, int v) {
-    enum { SPAN = 1024, WORK = 16 };
-    const nrw_tensor *vector = e->in[v], *x = e->in[1 - v];
-    const int64_t n = nrw_tensor_count(vector), times = n < SPAN ? SPAN / n : 1;
-    if (e->kernels->scale_u8 != NULL && fabsf(p->m) * (255 * 255) < 32000)
-        return scale_dealt(e, p, v);
-    float *by = nrw_arena_calloc(e->scratch, (size_t)(2 * n * times), sizeof *by);
-    if (by == NULL) NRW_OOM(e->err);
-    float *from = by + n * times;
-    const int32_t zero = v == 1 ? p->b_zero : p->a_zero, x_zero = v == 1 ? p->a_zero : p->b_zero;
-    for (int64_t i = 0; i < n * times; i++) {
-        by[i] = (float)(((const uint8_t *)vector->data)[i % n] - zero);
-        from[i] = by[i] * (float)-x_zero;
-    }
-    channels c = {*p, x->data, e->out[0].data, by, from, n * times};
-    nrw_each_range(e->pool, nrw_tensor_count(x), c.span * WORK, scale_spans, &c);
     return NRW_OK;
 }
 
@@ -197,7 +155,8 @@ nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {
                            .m = multiplier(e),
                            .low = NRW_RINT_MAGIC - (float)zero,
                            .high = NRW_RINT_MAGIC + (float)(255 - zero)};
-        const int vector = channel_input(e);
+        const bool suits = e->kernels->scale_u8 != NULL && fabsf(p.m) * (255 * 255) < 32000;
+        const int vector = suits ? channel_input(e) : -1;
         return vector >= 0 ? scale_channels(e, &p, vector)
                            : nrw_each_row(e, &e->out[0], 2, e->in, mul, &p);
     }

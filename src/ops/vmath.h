@@ -13,10 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/rint.h"
 #include "base/wide.h"
-
-/* Nearest integer, ties to even, for |x| < 2^22; the integer is in the low bits of the sum. */
-#define NRW_RINT_MAGIC 12582912.0f
 
 static inline float nrw_exp_f32(float x) {
     x = x > 89.0f ? 89.0f : x;

@@ -8,26 +8,13 @@
 #include "passes/match.h"
 #include "passes/pass.h"
 
-static bool is_bytes(const nrw_value *v) {
-    return nrw_quant_is_u8(v->quant) && !v->quant->dynamic && v->quant->count == 1;
-}
-
 static nrw_status fuse(nrw_node *table, const nrw_kernels *kn, nrw_error *err) {
-    nrw_value *v = table->inputs[0], *y = table->outputs[0];
-    nrw_node *conv = v->producer;
-    if (conv == NULL || strcmp(conv->type, "ConvLast") != 0 || conv->graph != table->graph ||
-        nrw_value_only_use(v) == NULL || !is_bytes(v) || !is_bytes(y) || conv->n_inputs > 3 ||
-        !nrw_conv_last_looks_up(kn, conv))
+    const nrw_value *v = table->inputs[0], *y = table->outputs[0];
+    nrw_node *conv = nrw_made_by_bare_conv_last(v);
+    if (conv == NULL || conv->graph != table->graph || !nrw_quant_is_u8(v->quant) ||
+        !nrw_quant_is_u8(y->quant) || !nrw_conv_last_looks_up(kn, conv))
         return NRW_OK;
-    NRW_TRY(nrw_node_set_float(conv, "inner_scale", v->quant->scale[0], err));
-    NRW_TRY(nrw_node_set_int(conv, "inner_zero", v->quant->zero_point[0], err));
-    NRW_TRY(nrw_node_resize_inputs(conv, 5, err));
-    NRW_TRY(nrw_node_set_input(conv, 4, table->inputs[1], err));
-    nrw_node_move(conv, table);
-    nrw_node_set_output(conv, 0, NULL);
-    nrw_node_remove(table);
-    nrw_node_set_output(conv, 0, y);
-    return NRW_OK;
+    return nrw_conv_last_take(conv, 4, table->inputs[1], table, err);
 }
 
 nrw_status nrw_fuse_conv_tables(nrw_model *m, const nrw_kernels *kn, nrw_error *err) {

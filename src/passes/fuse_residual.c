@@ -1,28 +1,17 @@
 /* The sum behind a convolution with channels last becomes part of it: the convolution's result is
  * neither written nor read again. */
-#include <string.h>
-
 #include "ops/quant_table.h"
 #include "passes/for_plans.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
 static bool is_bytes(const nrw_value *v) {
-    return v != NULL && nrw_quant_is_u8(v->quant) && !v->quant->dynamic && v->quant->count == 1 &&
-           v->data == NULL && v->type.kind == NRW_TENSOR && nrw_type_is_static(&v->type);
+    return v != NULL && nrw_quant_is_u8(v->quant) && v->data == NULL &&
+           v->type.kind == NRW_TENSOR && nrw_type_is_static(&v->type);
 }
 
 static bool same_shape(const nrw_value *a, const nrw_value *b) {
     return nrw_dims_equal(a->type.rank, a->type.dims, b->type.rank, b->type.dims);
-}
-
-/* The convolution that makes v for this sum alone, and could make the sum. */
-static nrw_node *convolution(const nrw_value *v) {
-    nrw_node *n = v->producer;
-    if (n == NULL || strcmp(n->type, "ConvLast") != 0 || nrw_value_only_use(v) == NULL ||
-        nrw_attr_int(n, "group", 1) != 1 || n->n_inputs > 3)
-        return NULL;
-    return n;
 }
 
 /* Whether a comes before b in the graph. */
@@ -44,23 +33,15 @@ static nrw_status fuse(nrw_node *add, nrw_error *err) {
         if (!is_bytes(v) || !is_bytes(o) || v == o || !same_shape(v, y) || !same_shape(o, y) ||
             !nrw_quant_sum(v->quant, o->quant, y->quant, &sum))
             continue;
-        nrw_node *n = convolution(v);
+        nrw_node *n = nrw_made_by_bare_conv_last(v);
         /* The later of two: what the other gives must be there. */
-        if (n == NULL || n->graph != add->graph || (conv != NULL && is_before(n, conv))) continue;
+        if (n == NULL || nrw_attr_int(n, "group", 1) != 1 || n->graph != add->graph ||
+            (conv != NULL && is_before(n, conv)))
+            continue;
         conv = n;
         other = o;
     }
-    if (conv == NULL) return NRW_OK;
-    const nrw_quant *inner = conv->outputs[0]->quant;
-    NRW_TRY(nrw_node_set_float(conv, "inner_scale", inner->scale[0], err));
-    NRW_TRY(nrw_node_set_int(conv, "inner_zero", inner->zero_point[0], err));
-    NRW_TRY(nrw_node_resize_inputs(conv, 4, err));
-    NRW_TRY(nrw_node_set_input(conv, 3, other, err));
-    nrw_node_move(conv, add);
-    nrw_node_set_output(conv, 0, NULL);
-    nrw_node_remove(add);
-    nrw_node_set_output(conv, 0, y);
-    return NRW_OK;
+    return conv != NULL ? nrw_conv_last_take(conv, 3, other, add, err) : NRW_OK;
 }
 
 nrw_status nrw_fuse_residuals(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err) {

@@ -57,6 +57,27 @@ nrw_node *nrw_made_by(const nrw_value *v, const char *type) {
     return v->producer;
 }
 
+nrw_node *nrw_made_by_bare_conv_last(const nrw_value *v) {
+    nrw_node *n = v->producer;
+    const bool bare = n != NULL && strcmp(n->type, "ConvLast") == 0 && n->n_inputs <= 3;
+    return bare && nrw_value_only_use(v) != NULL ? n : NULL;
+}
+
+nrw_status nrw_conv_last_take(nrw_node *conv, int i, nrw_value *with, nrw_node *behind,
+                              nrw_error *err) {
+    const nrw_quant *inner = conv->outputs[0]->quant;
+    nrw_value *y = behind->outputs[0];
+    NRW_TRY(nrw_node_set_float(conv, "inner_scale", inner->scale[0], err));
+    NRW_TRY(nrw_node_set_int(conv, "inner_zero", inner->zero_point[0], err));
+    NRW_TRY(nrw_node_resize_inputs(conv, i + 1, err));
+    NRW_TRY(nrw_node_set_input(conv, i, with, err));
+    nrw_node_move(conv, behind);
+    nrw_node_set_output(conv, 0, NULL);
+    nrw_node_remove(behind);
+    nrw_node_set_output(conv, 0, y);
+    return NRW_OK;
+}
+
 bool nrw_is_annotated(const nrw_graph *g) {
     for (const nrw_node *n = g->first; n != NULL; n = n->next) {
         if (nrw_eval_is_annotated(n)) return true;

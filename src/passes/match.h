@@ -23,6 +23,14 @@ bool nrw_clamp_bounds(const nrw_node *n, double *lo, double *hi);
 /* The node that makes v if it is of this type and v has no other use than the one given. */
 nrw_node *nrw_made_by(const nrw_value *v, const char *type);
 
+/* The ai.narrow::ConvLast that makes v for its only reader, with nothing behind its results yet;
+ * NULL: none does. */
+nrw_node *nrw_made_by_bare_conv_last(const nrw_value *v);
+/* What `behind` does to conv's result becomes part of conv, which reads `with` as input i for it.
+ */
+nrw_status nrw_conv_last_take(nrw_node *conv, int i, nrw_value *with, nrw_node *behind,
+                              nrw_error *err) NRW_MUST_CHECK;
+
 /* Any node of the graph itself reads or makes an annotated value. */
 bool nrw_is_annotated(const nrw_graph *g);
 

@@ -174,7 +174,7 @@ NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
         group > 1 && blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
     const int64_t outer = once ? r->panels : groups, inner = once ? groups : r->panels;
     w.slots = chunks > 1 ? SLOTS : 2;
-    w.next = r->b + (r->panel_bytes < all ? r->panel_bytes : all);
+    w.next = r->b + r->panel_bytes;
     for (int64_t i = 0; i < outer; i++) {
         if (!once && i > 0) w.lines = 0;
         for (int64_t j = 0; j < inner; j++) {

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "base/rint.h"
 #include "kernels/kernels.h"
 #include "kernels/x86/tiles.h"
 
@@ -205,7 +206,7 @@ INLINE void products(const uint8_t *a, int64_t steps, const uint8_t *b0, const u
 /* exp(x) for x <= 0, as 2^n 2^r with |r| <= 1/2. The error grows with -x to 5e-6 at -87, below
  * which it is 2^-126: subnormal numbers are slow. NaN stays. The polynomial is our own fit. */
 INLINE __m512 exponential(__m512 x) {
-    const __m512 magic = _mm512_set1_ps(12582912.0f); /* adding it rounds to a whole number */
+    const __m512 magic = _mm512_set1_ps(NRW_RINT_MAGIC); /* adding it rounds to a whole number */
     x = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
     x = _mm512_max_ps(_mm512_set1_ps(-126.0f), x);
     const __m512 n = _mm512_add_ps(x, magic);

@@ -1,6 +1,7 @@
 /* Depthwise convolutions by vpdpbusd, in blocks of 64 channels and of 32. */
 #include <immintrin.h>
 
+#include "base/rint.h"
 #include "kernels/depthwise_i8.h"
 #include "kernels/kernels.h"
 

@@ -33,7 +33,7 @@ INLINE void NAME(weave)(const nrw_depthwise_i8 *d, const uint8_t *const *rows, i
 
 /* Results of 16 bits, a's beside b's; as in rows_finish.h. */
 INLINE V NAME(words)(const nrw_depthwise_i8 *d, V a, V b, const float *mul, const bool in_range) {
-    const float magic = 12582912.0f;
+    const float magic = NRW_RINT_MAGIC;
     VF x = fma_f(to_float(a), load_f(mul), set1_f(magic));
     VF y = fma_f(to_float(b), load_f(mul + W / 4), set1_f(magic));
     if (!in_range) {

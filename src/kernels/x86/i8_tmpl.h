@@ -9,6 +9,7 @@
  * A tile is two vectors wide. */
 #include <string.h>
 
+#include "base/rint.h"
 #include "kernels/kernels.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -44,7 +45,7 @@ INLINE void finish(const nrw_i8_epilogue *e, const nrw_i8_out out, const bool by
     }
     /* The magic number is 1.5 * 2^23: whole numbers that are added to it stand in the low bits, and
      * the exact product is rounded once. */
-    const float magic = 12582912.0f;
+    const float magic = NRW_RINT_MAGIC;
     VF f = fma_f(to_float(acc), mul, set1_f(magic));
     f = max_f(f, set1_f(magic + (float)(e->lo - e->zero)));
     f = min_f(f, set1_f(magic + (float)(e->hi - e->zero)));

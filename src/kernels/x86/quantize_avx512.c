@@ -3,7 +3,10 @@
 
 #include "kernels/kernels.h"
 
-/* The quotient is rounded as by a division (ir/quant.c says why). A NaN is the zero point. */
+/* The quotient is rounded as by a division: the remainder of a close guess is exact, and adding it
+ * rounds correctly (Markstein, "Computation of elementary functions on the IBM RISC System/6000",
+ * 1990; for divisors whose significand is not all ones). A guess far outside of what is kept stays
+ * there. A NaN is the zero point. */
 void nrw_quantize_u8_avx512(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n) {
     const __m512 scale = _mm512_set1_ps(q->scale), inverse = _mm512_set1_ps(1 / q->scale);
     const __m512 far = _mm512_set1_ps(1048576.0f), near = _mm512_set1_ps(-1048576.0f);

@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 
+#include "base/rint.h"
 #include "kernels/kernels.h"
 #include "kernels/x86/segments.h"
 
@@ -119,10 +120,10 @@ NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row
  * (measured), and the rest of the epilogue finds room on the other. */
 NRW_INLINE __m512i rounded(const int32_t *acc, __m512 mul, const bool any) {
     const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc));
-    __m512 x = _mm512_fmadd_ps(sum, mul, _mm512_set1_ps(12582912.0f));
+    __m512 x = _mm512_fmadd_ps(sum, mul, _mm512_set1_ps(NRW_RINT_MAGIC));
     if (any) { /* far outside of a byte, whatever the zero point */
-        x = _mm512_max_ps(x, _mm512_set1_ps(12582912.0f - 1024)); /* NaN as well */
-        x = _mm512_min_ps(x, _mm512_set1_ps(12582912.0f + 1024));
+        x = _mm512_max_ps(x, _mm512_set1_ps(NRW_RINT_MAGIC - 1024)); /* NaN as well */
+        x = _mm512_min_ps(x, _mm512_set1_ps(NRW_RINT_MAGIC + 1024));
     }
     return _mm512_castps_si512(x);
 }

@@ -1,6 +1,7 @@
 /* Bytes times a number for each channel, for AVX-512. */
 #include <immintrin.h>
 
+#include "base/rint.h"
 #include "kernels/kernels.h"
 
 /* What x stands for times its channel's number, rounded, in the low 16 bits of each lane. */
@@ -8,7 +9,7 @@ static inline __attribute__((always_inline)) __m512i product(__m512i x, const fl
                                                              const float *from, __m512 m) {
     const __m512 acc =
         _mm512_fmadd_ps(_mm512_cvtepi32_ps(x), _mm512_loadu_ps(by), _mm512_loadu_ps(from));
-    return _mm512_castps_si512(_mm512_fmadd_ps(acc, m, _mm512_set1_ps(12582912.0f)));
+    return _mm512_castps_si512(_mm512_fmadd_ps(acc, m, _mm512_set1_ps(NRW_RINT_MAGIC)));
 }
 
 /* As in depthwise_tmpl.h: bytes are widened within 128 bits, and packed so again. */

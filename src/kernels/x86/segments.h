@@ -5,12 +5,13 @@
 
 #include <immintrin.h>
 
+#include "base/rint.h"
 #include "kernels/segments.h"
 
 /* Results, one in each lane, still to be held to 255. Adding the magic number leaves the rounded
  * segment in the low bits, all that the permutation looks at. */
 static inline __attribute__((always_inline)) __m512i segments_of(const nrw_segments *s, __m512 x) {
-    const __m512 magic = _mm512_set1_ps(12582912.0f);
+    const __m512 magic = _mm512_set1_ps(NRW_RINT_MAGIC);
     const __m512 v = _mm512_max_ps(x, _mm512_set1_ps(s->lo));
     __m512 u = _mm512_fmadd_ps(v, _mm512_set1_ps(s->per_unit), _mm512_set1_ps(s->shift));
     u = _mm512_min_ps(u, _mm512_set1_ps(NRW_SEGMENTS_LAST));
