@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "ops/attention_tiles.h"
 #include "ops/floats.h"
 #include "ops/op.h"
 
@@ -173,7 +174,12 @@ static bool fits_kernels(const int64_t *sizes) {
 static void run_head(void *arg, int64_t i, int worker) {
     const heads *h = arg;
     const nrw_attention_f32 a = head(h, i);
-    h->e->kernels->attention_f32(&a, h->room + (size_t)worker * h->room_bytes);
+    const nrw_kernels *kn = h->e->kernels;
+    char *room = h->room + (size_t)worker * h->room_bytes;
+    if (kn->attention_f32 != NULL)
+        kn->attention_f32(&a, room);
+    else
+        nrw_attention_tiles(kn, &a, room);
 }
 
 static nrw_status run(nrw_eval *e) {
@@ -181,7 +187,9 @@ static nrw_status run(nrw_eval *e) {
     heads h = {0};
     NRW_TRY(read(e, &sizes, &h));
     if (!fits_kernels(sizes)) return reference(e);
-    h.room_bytes = e->kernels->attention_room(&h.first);
+    const nrw_kernels *kn = e->kernels;
+    h.room_bytes = kn->attention_f32 != NULL ? kn->attention_room(&h.first)
+                                             : nrw_attention_tiles_room(kn, &h.first);
     h.room = nrw_eval_scratch(e, nrw_pool_threads(e->pool), h.room_bytes);
     if (h.room == NULL) NRW_OOM(e->err);
     nrw_pool_run(e->pool, sizes[BATCH] * sizes[HEADS], run_head, &h);
@@ -189,7 +197,6 @@ static nrw_status run(nrw_eval *e) {
 }
 
 static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
-    if (p->kernels->attention_f32 == NULL) return NRW_OK;
     choice->run = run;
     choice->kernel = nrw_arena_printf(p->arena, "attention_f32_%s", p->kernels->tier);
     if (choice->kernel == NULL) NRW_OOM(p->err);

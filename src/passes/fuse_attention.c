@@ -331,7 +331,7 @@ static nrw_status fuse(nrw_node *softmax, nrw_error *err) {
 /* Products to 17 bits are more than enough for what came from integers; a model that is all float
  * keeps float products. */
 nrw_status nrw_fuse_attention(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err) {
-    if (kn->attention_f32 == NULL || !nrw_is_annotated(m->graph)) return NRW_OK;
+    if (!nrw_is_annotated(m->graph)) return NRW_OK;
     for (nrw_node *n = m->graph->first; n != NULL; n = n->next) {
         if (nrw_is(n, "Softmax")) NRW_TRY_CTX(err, fuse(n, err), "node '%s'", n->name);
     }

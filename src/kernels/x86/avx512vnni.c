@@ -42,7 +42,6 @@ static inline __attribute__((always_inline)) __m512i dot(__m512i acc, __m512i u,
 #define TILE_NAME i8_tile
 #define TAPS_NAME i8_taps
 #include "kernels/x86/i8_tmpl.h"
-#include "kernels/x86/rows_finish.h"
 
 void nrw_i8_tile_avx512vnni(const nrw_i8_tile *t) {
     i8_tile(t);
@@ -68,84 +67,6 @@ void nrw_i8_interleave_avx512vnni(void *dst, const uint8_t *const *rows, int64_t
         _mm_storeu_si128(d + 2, _mm_unpacklo_epi16(b, e));
         _mm_storeu_si128(d + 3, _mm_unpackhi_epi16(b, e));
     }
-}
-
-/* rows_i8: blocks of up to 12 rows x 32 columns. */
-enum { BLOCK = 12, STAYS_BYTES = 512 << 10 };
-
-INLINE void rows_block(const nrw_rows_i8 *r, const uint8_t *a, const int8_t *b, const int32_t *add,
-                       int32_t *out, const int rows) {
-    __m512i acc[BLOCK][2];
-    const int64_t half = (int64_t)r->depth * 16;
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        acc[i][0] = _mm512_loadu_si512(add);
-        acc[i][1] = _mm512_loadu_si512(add + 16);
-    }
-    for (int s = 0; s < r->steps; s++, b += 2 * half) {
-        const uint8_t *from = a + r->offset[s];
-        for (int k = 0; k < r->depth; k += 4) {
-            const __m512i b0 = _mm512_loadu_si512(b + k * 16);
-            const __m512i b1 = _mm512_loadu_si512(b + half + k * 16);
-#pragma GCC unroll 16
-            for (int i = 0; i < rows; i++) {
-                const __m512i x = broadcast4((const char *)from + i * r->a_stride + k);
-                acc[i][0] = dot(acc[i][0], x, b0);
-                acc[i][1] = dot(acc[i][1], x, b1);
-            }
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        _mm512_storeu_si512(out + 32 * i, acc[i][0]);
-        _mm512_storeu_si512(out + 32 * i + 16, acc[i][1]);
-    }
-}
-
-#define ROWS_CASE(n)                                                                               \
-    case n:                                                                                        \
-        rows_block(r, a, b, add, acc, n);                                                          \
-        break;
-
-/* Block number i of rows; they differ by one row at most. */
-INLINE void rows_at(const nrw_rows_i8 *r, int64_t i, int64_t blocks, int64_t panel,
-                    const nrw_finish_kind kind) {
-    _Alignas(64) int32_t acc[BLOCK * 32];
-    const int64_t row = r->rows * i / blocks, rows = r->rows * (i + 1) / blocks - row;
-    const uint8_t *a = r->a + row * r->a_stride;
-    const int8_t *b = r->b + panel * r->panel_bytes;
-    const int32_t *add = r->epilogue.add + panel * NRW_ROWS_PANEL;
-    switch (rows) {
-        ROWS_CASE(1)
-        ROWS_CASE(2)
-        ROWS_CASE(3)
-        ROWS_CASE(4)
-        ROWS_CASE(5)
-        ROWS_CASE(6)
-        ROWS_CASE(7)
-        ROWS_CASE(8)
-        ROWS_CASE(9)
-        ROWS_CASE(10)
-        ROWS_CASE(11)
-        ROWS_CASE(12)
-    }
-    nrw_finish f = finish_of(r, panel, row, acc, (int)rows, kind);
-    finish_some(&f, BLOCK, kind);
-}
-
-INLINE void rows_sweep(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
-    const int64_t blocks = (r->rows + BLOCK - 1) / BLOCK;
-    const bool stays = r->panels * r->panel_bytes <= STAYS_BYTES;
-    const int64_t outer = stays ? blocks : r->panels, inner = stays ? r->panels : blocks;
-    for (int64_t i = 0; i < outer; i++) {
-        for (int64_t j = 0; j < inner; j++) {
-            rows_at(r, stays ? i : j, blocks, stays ? j : i, kind);
-        }
-    }
-}
-
-void nrw_rows_i8_avx512vnni(const nrw_rows_i8 *r) {
-    WITH_FINISH_KIND(rows_sweep, r);
 }
 
 const nrw_kernels nrw_kernels_avx512vnni = {

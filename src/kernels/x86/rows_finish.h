@@ -96,22 +96,29 @@ NRW_INLINE int64_t stored_before(const nrw_rows_i8 *r, int64_t row, int64_t *x) 
     return line * r->width + (*x < r->width ? *x : r->width) - skipped;
 }
 
-/* acc: of rows `row` and following, of panel `panel`. */
-NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row,
-                                const int32_t *acc, int rows, const nrw_finish_kind kind) {
+/* acc: of the rows from number `stored` of those that are stored, of panel `panel`. */
+NRW_INLINE nrw_finish finish_stored(const nrw_rows_i8 *r, int64_t panel, int64_t stored,
+                                    const int32_t *acc, int rows, const nrw_finish_kind kind) {
     const nrw_rows_epilogue *e = &r->epilogue;
     const int64_t size = kind == FINISH_F32 || kind == FINISH_I32 ? 4 : 1;
     const int64_t at = panel * NRW_ROWS_PANEL, cols = r->cols - at;
-    int64_t x = 0, stored = row;
-    if (has_lines(r)) stored = stored_before(r, row, &x);
     return (nrw_finish){.r = r,
                         .acc = acc,
                         .rows = rows,
-                        .x = x,
                         .c = (char *)r->c + (stored * r->ldc + at) * size,
                         .mul = e->mul + at,
                         .bias = e->bias + at,
                         .mask = cols >= 32 ? 0xffffffffu : (1u << cols) - 1};
+}
+
+/* acc: of rows `row` and following, of panel `panel`. */
+NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row,
+                                const int32_t *acc, int rows, const nrw_finish_kind kind) {
+    int64_t x = 0;
+    const int64_t stored = has_lines(r) ? stored_before(r, row, &x) : row;
+    nrw_finish f = finish_stored(r, panel, stored, acc, rows, kind);
+    f.x = x;
+    return f;
 }
 
 /* Half a row rounded, in the low 16 bits of each lane: adding the magic number leaves whole numbers
