@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Times models in Narrow and in other runtimes on this machine, taking turns.
 
-usage: compare.py [--threads N] [--seconds S] [--rounds R] [MODEL.onnx ...]
+usage: compare.py [--threads N] [--seconds S] [--rounds R] [--no-amx] [MODEL.onnx ...]
 
 Without models: the digits example and what build/zoo holds. Every runtime gets the same random
 inputs and S seconds, in R turns of which one follows the other, so that a machine that slows down
 slows down for all; what is printed is the median of the turns' medians in milliseconds. Integer
 columns are the file that Narrow quantizes statically (on random data, which serves timing only), in
 each engine; OpenVINO's bf16 is the float model at its own choice of precision. The ratio is the
-fastest of the others, of any precision, by Narrow's integers.
+fastest of the others, of any precision, by Narrow's integers. --no-amx: nobody gets tiles, which is
+how a machine without them would do.
 """
 import argparse
 import glob
@@ -23,6 +24,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
+import no_tiles  # noqa: E402
 import numpy as np  # noqa: E402
 import support  # noqa: E402
 
@@ -107,8 +109,11 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-amx", action="store_true")
     parser.add_argument("models", nargs="*")
     args = parser.parse_args()
+    if args.no_amx:
+        no_tiles.deny_tiles()
     models = args.models or [os.path.join(support.DIGITS, "digits.onnx"),
                              *sorted(glob.glob(os.path.join(support.ZOO, "*.onnx")))]
     print(f"median ms, {args.threads} thread(s)")
