@@ -42,15 +42,19 @@
 
 /* PRelu of an unsigned tensor: nothing is below zero. */
 #define T          uint32_t
+#define TN         u32
 #define ROW        keep_u32
 #define EXPR(x, y) (x) + 0 * (y)
 #include "ops/row2_tmpl.h"
 #undef T
+#undef TN
 #define T          uint64_t
+#define TN         u64
 #define ROW        keep_u64
 #define EXPR(x, y) (x) + 0 * (y)
 #include "ops/row2_tmpl.h"
 #undef T
+#undef TN
 
 /* A binary operator with its functions; node->op leads back here because op comes first. */
 typedef struct binary_op {

@@ -104,15 +104,19 @@ static nrw_status infer_label_encoder(nrw_infer *c) {
 }
 
 #define T       float
+#define TN      f32
 #define ROW     above_f32
 #define EXPR(x) (x) > a
 #include "ops/row1_tmpl.h"
 #undef T
+#undef TN
 #define T       double
+#define TN      f64
 #define ROW     above_f64
 #define EXPR(x) (x) > a
 #include "ops/row1_tmpl.h"
 #undef T
+#undef TN
 
 /* Thresholds may have fractions: integers are compared as doubles. */
 static void above_i32(const void *arg, void *out, const void *const *in, const int64_t *step,

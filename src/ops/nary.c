@@ -35,6 +35,7 @@
 #include "ops/nary_tmpl.h"
 
 #define T          float
+#define TN         f32
 #define ROW        add_f32
 #define EXPR(x, y) (x) + (y)
 #include "ops/row2_tmpl.h"
@@ -42,7 +43,9 @@
 #define EXPR(x, y) (x) / (y)
 #include "ops/row2_tmpl.h"
 #undef T
+#undef TN
 #define T          double
+#define TN         f64
 #define ROW        add_f64
 #define EXPR(x, y) (x) + (y)
 #include "ops/row2_tmpl.h"
@@ -50,6 +53,7 @@
 #define EXPR(x, y) (x) / (y)
 #include "ops/row2_tmpl.h"
 #undef T
+#undef TN
 
 static bool narrow_float(nrw_dtype t) {
     return nrw_dtype_is_float(t) && t != NRW_F32 && t != NRW_F64;

@@ -11,8 +11,9 @@
 
 /* arg: two pointers to a T, the lower and the upper bound; NULL: none. The upper one is applied
  * last. */
-NRW_WIDE static void NRW_CAT(clip_, TN)(const void *arg, void *out, const void *const *in,
-                                        const int64_t *step, int64_t n) {
+NRW_WIDE_FOR(TN)
+static void NRW_CAT(clip_, TN)(const void *arg, void *out, const void *const *in,
+                               const int64_t *step, int64_t n) {
     const T *const *bounds = arg;
     const T *x = in[0];
     T *y = out;

@@ -1,7 +1,8 @@
 /* One fold: of a run of neighbours into one accumulator, and of a row into a row of them. In: FOLD
  * (acc, x, m), MERGE(a, b) of two accumulators, START the value of an empty lane, NAME; undefined
  * again. m is what `shift` holds for the accumulator (only LogSumExp has one). */
-NRW_WIDE static void NAME(run)(void *accumulator, const void *from, const void *shift, int64_t n) {
+NRW_WIDE_FOR(TN)
+static void NAME(run)(void *accumulator, const void *from, const void *shift, int64_t n) {
     A *acc = accumulator;
     const T *x = from;
     const A m = shift != NULL ? *(const A *)shift : 0;
@@ -16,7 +17,8 @@ NRW_WIDE static void NAME(run)(void *accumulator, const void *from, const void *
     for (int k = 0; k < LANES; k++) acc[0] = MERGE(acc[0], lane[k]);
 }
 
-NRW_WIDE static void NAME(row)(void *accumulator, const void *from, const void *shift, int64_t n) {
+NRW_WIDE_FOR(TN)
+static void NAME(row)(void *accumulator, const void *from, const void *shift, int64_t n) {
     A *acc = accumulator;
     const T *x = from;
     const A *m = shift != NULL ? (const A *)shift : acc;

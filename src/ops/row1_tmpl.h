@@ -1,11 +1,11 @@
-/* One row function of one input. In: ROW its name, T the input type, R the output type (T if not
- * set), EXPR(x) the value, in which a and b are the operator's two parameters (arg points to two
- * doubles). ROW and EXPR are undefined again, and R. */
+/* One row function of one input. In: ROW its name, T the input type, TN its short name, R the
+ * output type (T if not set), EXPR(x) the value, in which a and b are the operator's two parameters
+ * (arg points to two doubles). ROW and EXPR are undefined again, and R. */
 #ifndef R
 #define R T
 #endif
-NRW_WIDE static void ROW(const void *arg, void *out, const void *const *in, const int64_t *step,
-                         int64_t n) {
+NRW_WIDE_FOR(TN)
+static void ROW(const void *arg, void *out, const void *const *in, const int64_t *step, int64_t n) {
     const T a = (T)((const double *)arg)[0], b = (T)((const double *)arg)[1];
     const T *x = in[0];
     R *y = out;

@@ -1,12 +1,13 @@
 /* One row function of two inputs, with a loop of its own for either input standing still. In: ROW
- * its name, T the input type, R the output type (T if not set), EXPR(x, y) the value, in which a is
- * the operator's parameter (arg points to a double; NULL: 0). ROW, EXPR and R are undefined again.
+ * its name, T the input type, TN its short name, R the output type (T if not set), EXPR(x, y) the
+ * value, in which a is the operator's parameter (arg points to a double; NULL: 0). ROW, EXPR and R
+ * are undefined again.
  */
 #ifndef R
 #define R T
 #endif
-NRW_WIDE static void ROW(const void *arg, void *out, const void *const *in, const int64_t *step,
-                         int64_t n) {
+NRW_WIDE_FOR(TN)
+static void ROW(const void *arg, void *out, const void *const *in, const int64_t *step, int64_t n) {
     const T a = (T)(arg != NULL ? *(const double *)arg : 0);
     const T *x = in[0], *y = in[1];
     R *z = out;

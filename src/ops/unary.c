@@ -81,10 +81,12 @@
 #include "ops/unary_uint_tmpl.h"
 
 #define T       bool
+#define TN      u8
 #define ROW     not_bool
 #define EXPR(x) !(x)
 #include "ops/row1_tmpl.h"
 #undef T
+#undef TN
 
 /* A unary operator with its functions; node->op leads back here because op comes first. */
 typedef struct unary_op {
