@@ -1,16 +1,16 @@
 /* Holds every tier of kernels to plain loops: random shapes with ragged ends, extreme values, all
  * combinations of zero points and epilogues, with memory that ends at a page that may not be
- * touched. Integer results must be equal, floats close. `--bench` prints GMAC/s of each tier. */
+ * touched. Integer results must be equal, floats close. `--bench`: bench_kernels.h. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/rng.h"
+#include "kernels/bench_kernels.h"
 #include "kernels/conv.h"
 #include "kernels/gemm.h"
 #include "kernels/rows_i8.h"
@@ -588,140 +588,6 @@ static void check_threads(const nrw_kernels *kn) {
     nrw_pool_destroy(pool);
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void bench_conv(const nrw_kernels *kn, const char *name, nrw_conv c) {
-    problem p = {.c = c};
-    measure(&p);
-    size_t fb = 0, ib = 0;
-    if (!nrw_conv_f32_weight_bytes(kn, &c, &fb) || !nrw_conv_i8_weight_bytes(kn, &c, &ib)) return;
-    float *x = malloc((size_t)p.x_size * 4), *w = malloc((size_t)p.w_size * 4),
-          *y = malloc((size_t)p.y_size * 4), *mul = malloc((size_t)c.out_channels * 4);
-    int32_t *add = malloc((size_t)c.out_channels * 4);
-    void *packed = aligned_alloc(64, (fb > ib ? fb : ib) / 64 * 64 + 64);
-    fill_floats(x, p.x_size);
-    fill_floats(w, p.w_size);
-    for (int64_t i = 0; i < c.out_channels; i++) mul[i] = 1e-3f;
-    double gmac[2];
-    for (int integer = 0; integer < 2; integer++) {
-        if (integer)
-            nrw_conv_i8_pack(kn, &c, (uint8_t *)w, 0, packed, add);
-        else
-            nrw_conv_f32_pack(kn, &c, w, packed);
-        nrw_i8_epilogue e = {.out = NRW_OUT_U8,
-                             .channel_rows = true,
-                             .add = add,
-                             .mul = mul,
-                             .zero = 0,
-                             .lo = 0,
-                             .hi = 255};
-        nrw_conv_call call = {kn, NULL, &arena, NULL};
-        double best = 1e9, start = now();
-        for (int i = 0; i < 3 || now() - start < 0.1; i++) {
-            double t = now();
-            nrw_status s = integer
-                               ? nrw_conv_i8(&call, &c, (uint8_t *)x, 0, 0, packed, &e, y)
-                               : nrw_conv_f32(&call, &c, x, packed, NULL, -INFINITY, INFINITY, y);
-            t = now() - t;
-            if (s == NRW_OK && t < best) best = t;
-            nrw_arena_free(&arena);
-        }
-        gmac[integer] = (double)p.y_size * (double)p.k / best * 1e-9;
-    }
-    printf("%-11s %-22s f32 %7.1f   i8 %7.1f GMAC/s\n", kn->tier, name, gmac[0], gmac[1]);
-    free(x), free(w), free(y), free(mul), free(add), free(packed);
-}
-
-static nrw_conv square(int64_t in, int64_t out, int64_t groups, int64_t side, int64_t kernel,
-                       int64_t stride) {
-    nrw_conv c = {.batch = 1, .groups = groups, .in_channels = in, .out_channels = out};
-    for (int i = 0; i < 3; i++) {
-        c.kernel[i] = i == 0 ? 1 : kernel;
-        c.stride[i] = i == 0 ? 1 : stride;
-        c.in[i] = i == 0 ? 1 : side;
-        c.pad[i] = (c.kernel[i] - 1) / 2;
-        c.out[i] = (c.in[i] + 2 * c.pad[i] - c.kernel[i]) / c.stride[i] + 1;
-        c.dilation[i] = 1;
-    }
-    return c;
-}
-
-/* rows x k times k x n, in bytes and out. */
-static void bench_rows(const nrw_kernels *kn, const char *name, int64_t rows, int64_t k,
-                       int64_t n) {
-    const nrw_rows_shape shape = nrw_rows_shape_of(1, k, n);
-    size_t bytes = 0;
-    if (kn->rows_i8 == NULL || !nrw_rows_weight_bytes(&shape, &bytes)) return;
-    uint8_t *x = aligned_alloc(64, (size_t)(rows * k / 64 + 2) * 64);
-    int8_t *w = calloc((size_t)(k * n), 1), *packed = aligned_alloc(64, bytes);
-    uint8_t *y = calloc((size_t)(rows * n), 1);
-    float *mul = calloc((size_t)n, sizeof *mul);
-    int64_t offset[256];
-    nrw_weight_sums sums;
-    if (!x || !w || !packed || !y || !mul) exit(2);
-    if (nrw_weight_sums_make(n, &arena, &sums, NULL) != NRW_OK) exit(2);
-    fill_bytes(x, rows * k, 0);
-    fill_bytes((uint8_t *)w, k * n, 0);
-    nrw_rows_pack(&shape, (nrw_rows_from){w, 0, n, 1}, packed, sums);
-    for (int i = 0; i < shape.steps; i++) offset[i] = (int64_t)i * shape.depth;
-    for (int64_t i = 0; i < n; i++) mul[i] = 1e-4f;
-    const nrw_i8_epilogue e = {
-        .out = NRW_OUT_U8, .add = sums.sum, .mul = mul, .zero = 3, .hi = 255};
-    nrw_rows_epilogue finish;
-    if (nrw_rows_epilogue_make(&e, sums, n, &arena, &finish, NULL) != NRW_OK) exit(2);
-    const nrw_rows_call call = {.kernels = kn,
-                                .a = x,
-                                .a_stride = k,
-                                .offset = offset,
-                                .rows = rows,
-                                .shape = &shape,
-                                .packed = packed,
-                                .epilogue = &finish,
-                                .c = y,
-                                .ldc = n};
-    double best = 1e9, start = now();
-    for (int i = 0; i < 3 || now() - start < 0.1; i++) {
-        double t = now();
-        nrw_rows_run(&call);
-        t = now() - t;
-        if (t < best) best = t;
-    }
-    printf("%-11s %-22s rows i8 %7.1f GMAC/s\n", kn->tier, name,
-           (double)rows * (double)k * (double)n / best * 1e-9);
-    free(x), free(w), free(packed), free(y), free(mul);
-    nrw_arena_free(&arena);
-}
-
-static void bench(const nrw_kernels *kn) {
-    bench_rows(kn, "1024 x 1024 x 1024", 1024, 1024, 1024);
-    bench_rows(kn, "128 x 768 x 3072", 128, 768, 3072);
-    bench_rows(kn, "128 x 3072 x 768", 128, 3072, 768);
-    bench_rows(kn, "12544 x 16 x 96", 12544, 16, 96);
-    bench_rows(kn, "3136 x 96 x 24", 3136, 96, 24);
-    bench_rows(kn, "196 x 384 x 64", 196, 384, 64);
-    bench_rows(kn, "49 x 960 x 160", 49, 960, 160);
-    bench_rows(kn, "1 x 1280 x 1000", 1, 1280, 1000);
-    bench_conv(kn, "1x1 1024->1024 32", square(1024, 1024, 1, 32, 1, 1));
-    bench_conv(kn, "3x3 64->64 56", square(64, 64, 1, 56, 3, 1));
-    bench_conv(kn, "3x3 128->128 28", square(128, 128, 1, 28, 3, 1));
-    bench_conv(kn, "3x3 256->256 14", square(256, 256, 1, 14, 3, 1));
-    bench_conv(kn, "3x3 512->512 7", square(512, 512, 1, 7, 3, 1));
-    bench_conv(kn, "7x7/2 3->64 224", square(3, 64, 1, 224, 7, 2));
-    bench_conv(kn, "1x1 16->96 112", square(16, 96, 1, 112, 1, 1));
-    bench_conv(kn, "1x1 96->24 56", square(96, 24, 1, 56, 1, 1));
-    bench_conv(kn, "1x1 384->64 14", square(384, 64, 1, 14, 1, 1));
-    bench_conv(kn, "1x1 960->160 7", square(960, 160, 1, 7, 1, 1));
-    bench_conv(kn, "dw 3x3 144 56", square(144, 144, 144, 56, 3, 1));
-    bench_conv(kn, "dw 3x3/2 144 56", square(144, 144, 144, 56, 3, 2));
-    bench_conv(kn, "dw 3x3 576 14", square(576, 576, 576, 14, 3, 1));
-    bench_conv(kn, "dw 5x5 672 14", square(672, 672, 672, 14, 5, 1));
-    bench_conv(kn, "dw 3x3 960 7", square(960, 960, 960, 7, 3, 1));
-}
-
 static void check(const nrw_kernels *kn, uint64_t seed, int rounds) {
     nrw_rng_seed(&rng, seed);
     for (int i = 0; i < rounds; i++) {
@@ -755,7 +621,7 @@ int main(int argc, char **argv) {
         cpu.tier = tiers[i];
         if (tiers[i] > have) break;
         if (benching)
-            bench(nrw_kernels_get(&cpu));
+            bench_kernels(nrw_kernels_get(&cpu), tiers[i]);
         else
             check(nrw_kernels_get(&cpu), 1, 120);
     }
