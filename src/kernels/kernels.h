@@ -215,6 +215,9 @@ typedef struct nrw_kernels {
                           bool is_signed);
     void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier, nor the next */
     bool rows_look_up;                     /* rows_i8 takes tables */
+    /* Rows of a multiple of 256 bytes are better so many bytes apart, which is worth a copy to many
+     * products; 0: it is the same. */
+    int rows_gap;
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
     /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
     void (*table_u8)(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);

@@ -1,6 +1,7 @@
 #include "ops/product.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "ops/floats.h"
 
@@ -74,22 +75,49 @@ nrw_status nrw_product_pack_i8(const nrw_kernels *kn, nrw_pool *pool, int64_t k,
     return pack_tiles(kn, pool, k, n, b, arena, out, err);
 }
 
+/* Whether rows are worth a copy with gaps between them. */
+static bool wants_gaps(const nrw_kernels *kn, int64_t m, int64_t k, int64_t n) {
+    enum { MANY_ROWS = 32, MANY_COLUMNS = 256 };
+    return kn->rows_gap > 0 && k % 256 == 0 && m >= MANY_ROWS && n >= MANY_COLUMNS;
+}
+
+typedef struct row_copy {
+    nrw_matrix from;
+    uint8_t *to;
+    int64_t m, k, stride, part;
+    uint8_t flip;
+} row_copy;
+
+static void copy_rows(void *arg, int64_t i, int worker) {
+    const row_copy *c = arg;
+    const int64_t end = (i + 1) * c->part < c->m ? (i + 1) * c->part : c->m;
+    for (int64_t r = i * c->part; r < end; r++) {
+        const uint8_t *from = (const uint8_t *)c->from.data + r * c->from.row;
+        uint8_t *to = c->to + r * c->stride;
+        if (c->flip == 0 && c->from.col == 1) {
+            memcpy(to, from, (size_t)c->k);
+            continue;
+        }
+        for (int64_t j = 0; j < c->k; j++) to[j] = from[j * c->from.col] ^ c->flip;
+    }
+}
+
 /* Rows of unsigned bytes, as they lie or with their top bits flipped, with something to read behind
  * the last. */
-static nrw_status unsigned_rows(nrw_eval *e, int64_t m, int64_t k, nrw_matrix a, nrw_dtype x,
-                                const uint8_t **rows, int64_t *stride) {
+static nrw_status unsigned_rows(nrw_eval *e, nrw_rows_call *call, nrw_matrix a, nrw_dtype x) {
+    const int64_t m = call->rows, k = call->shape->k;
     const uint8_t flip = nrw_weighted_flip(x);
-    *rows = a.data;
-    *stride = a.row;
-    if (flip == 0 && a.col == 1 && k % 4 == 0) return NRW_OK;
-    *stride = nrw_ceil_div(k, 4) * 4;
-    uint8_t *copy = nrw_arena_alloc(e->scratch, (size_t)(m * *stride) + NRW_STEP_BYTES);
+    const bool gaps = wants_gaps(call->kernels, m, k, call->shape->n);
+    call->a = a.data;
+    call->a_stride = a.row;
+    if (flip == 0 && a.col == 1 && k % 4 == 0 && !gaps) return NRW_OK;
+    call->a_stride = nrw_ceil_div(k, 4) * 4 + (gaps ? call->kernels->rows_gap : 0);
+    uint8_t *copy = nrw_arena_alloc(e->scratch, (size_t)(m * call->a_stride) + NRW_STEP_BYTES);
     if (copy == NULL) NRW_OOM(e->err);
-    for (int64_t i = 0; i < m; i++) {
-        const uint8_t *from = (const uint8_t *)a.data + i * a.row;
-        for (int64_t j = 0; j < k; j++) copy[i * *stride + j] = from[j * a.col] ^ flip;
-    }
-    *rows = copy;
+    row_copy c = {.from = a, .to = copy, .m = m, .k = k, .stride = call->a_stride, .flip = flip};
+    c.part = nrw_ceil_div(m > 0 ? m : 1, nrw_pool_threads(e->pool));
+    nrw_pool_run(e->pool, nrw_ceil_div(m, c.part), copy_rows, &c);
+    call->a = copy;
     return NRW_OK;
 }
 
@@ -115,7 +143,7 @@ static nrw_status run_rows(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_
                           .c = y,
                           .ldc = n};
     NRW_TRY(nrw_rows_epilogue_make(&ep, b->sums, n, e->scratch, &finish, e->err));
-    NRW_TRY(unsigned_rows(e, m, k, a, x, &call.a, &call.a_stride));
+    NRW_TRY(unsigned_rows(e, &call, a, x));
     nrw_rows_run(&call);
     uint8_t *bytes = y;
     for (int64_t i = 0; is_signed && i < m * n; i++) bytes[i] ^= 0x80;

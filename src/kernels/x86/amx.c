@@ -160,8 +160,9 @@ NRW_INLINE void fetch_for(sweep *w, int64_t panel, int64_t shares) {
     w->lines = (int)((bytes / 64 + shares - 1) / shares);
 }
 
-/* Weights that stay in the second-level cache are swept for each group of blocks; others are read
- * once, and the rows swept for each panel. */
+/* Weights that stay in the second-level cache are swept for each group of blocks. Others are read
+ * once, and the rows swept for each panel; so it is where a block's rows would fill half of the
+ * first-level cache. */
 NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
                         const nrw_finish_kind kind) {
     _Alignas(64) int32_t ring[SLOTS * BLOCK * 32];
@@ -257,7 +258,9 @@ NRW_INLINE bool is_tall(const nrw_rows_i8 *r) {
 }
 
 NRW_INLINE void run_kind(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
-    const bool once = r->panels * r->panel_bytes > STAYS_BYTES;
+    const int64_t row = (int64_t)r->steps * r->depth;
+    const bool are_long = BLOCK * row >= KEPT_BYTES && r->a_stride >= row;
+    const bool once = r->panels * r->panel_bytes > STAYS_BYTES || are_long;
     if (is_tall(r))
         r->rows > 3 * TILE ? run_tall(r, true, kind) : run_tall(r, false, kind);
     else if (r->rows <= TILE)
@@ -288,6 +291,7 @@ const nrw_kernels nrw_kernels_amx = {
     NRW_WITH_AVX512VNNI,
     .rows_i8 = rows_i8,
     .rows_look_up = true,
+    .rows_gap = 64,
     .attention_f32 = nrw_attention_f32_amx,
     .attention_room = nrw_attention_room_amx,
     .table_u8 = nrw_table_u8_avx512vbmi, /* processors with tiles have it */
