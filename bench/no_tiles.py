@@ -1,4 +1,4 @@
-"""Takes AMX away from this process and its children, whatever library asks for it.
+"""Takes AMX away from this thread and what it starts, whatever library asks for it.
 
 Linux hands out the state of tiles on request (arch_prctl, ARCH_REQ_XCOMP_PERM); a seccomp filter
 refuses it. Runtimes then run what they have for AVX-512 VNNI, also those that no variable caps.

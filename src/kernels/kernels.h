@@ -165,11 +165,10 @@ typedef struct nrw_depthwise_i8 {
 } nrw_depthwise_i8;
 
 /* softmax(scale q k^T + mask) v of one head, in float: rows of q, k and v have their values side by
- * side, and lie *_row apart. Not the chain of additions that other float kernels promise: products
- * are good to 16 bits, sums are float. */
+ * side, and lie *_row apart. */
 typedef struct nrw_attention_f32 {
     const float *q, *k, *v; /* [m][d], [n][d], [n][dv]; all at least 1 */
-    const float *mask;      /* [m][n], or NULL; mask_col 0: the same for all n */
+    const float *mask;      /* [m][n], or NULL; mask_row, mask_col 0: the same for all m, all n */
     float *y;               /* [m][dv] */
     int64_t m, n, d, dv, q_row, k_row, v_row, mask_row, mask_col, y_row;
     float scale;
@@ -200,7 +199,7 @@ static inline int nrw_scale_place(int c) {
 
 typedef struct nrw_kernels {
     const char *tier;
-    int f32_rows, f32_cols;
+    int f32_rows, f32_cols; /* columns: a multiple of 16 */
     void (*f32_tile)(const nrw_f32_tile *t);
     void (*f32_taps)(const nrw_f32_taps *t);
 
@@ -213,10 +212,10 @@ typedef struct nrw_kernels {
      * columns more and reads as many. */
     void (*i8_interleave)(void *dst, const uint8_t *const *rows, int64_t n, uint8_t flip,
                           bool is_signed);
-    void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier, nor the next */
+    void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier, nor depthwise_i8 */
     bool rows_look_up;                     /* rows_i8 takes tables */
-    /* Rows of a multiple of 256 bytes are better so many bytes apart, which is worth a copy to many
-     * products; 0: it is the same. */
+    /* Rows at a distance of a multiple of 256 bytes are better with a gap of so many between them,
+     * which many products are worth a copy; 0: it is the same. */
     int rows_gap;
     void (*depthwise_i8)(const nrw_depthwise_i8 *d);
     /* y[i] = table[x[i]]; y may be x. NULL: as plain loops do it. */
@@ -226,7 +225,9 @@ typedef struct nrw_kernels {
     /* NULL: as ir/quant.c does it. */
     void (*quantize_u8)(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n);
     void (*segments_u8)(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
-    /* room: attention_room bytes for the kernel's own use. NULL: not in this tier. */
+    /* Not the chain of additions that other float kernels promise: products are good to 17 bits.
+     * room: attention_room bytes for the kernel's own use. NULL: as ops/attention_tiles.h does it.
+     */
     void (*attention_f32)(const nrw_attention_f32 *a, void *room);
     size_t (*attention_room)(const nrw_attention_f32 *a);
 } nrw_kernels;

@@ -6,7 +6,7 @@
 #include "kernels/gemm.h"
 #include "ops/vmath.h"
 
-enum { LANES = 16, MOST_COLS = NRW_MAX_TILE_COLS }; /* tiles are whole lanes wide */
+enum { LANES = 16, MOST_COLS = NRW_MAX_TILE_COLS };
 
 typedef struct turned {
     const nrw_kernels *kn;
@@ -80,7 +80,9 @@ NRW_WIDE static void soften(const turned *t, float *restrict s, float *restrict 
     }
     for (int64_t j = 0; j < n; j++) {
         for (int c = 0; c < LANES; c++) {
-            const float e = nrw_exp_f32(s[j * t->width + c] - top[c]);
+            /* What would be subnormal is none: such numbers are slow in all that follows. */
+            const float x = s[j * t->width + c] - top[c];
+            const float some = nrw_exp_f32(x < -87.0f ? -87.0f : x), e = x < -87.0f ? 0 : some;
             s[j * t->width + c] = e;
             sum[c] += e;
         }

@@ -1,7 +1,7 @@
 /* Attention of one head on the float tiles that every tier has. Scores are computed with queries
  * along the columns, so that the softmax goes down them, a query in each lane, and what it leaves
- * is the right matrix of the product with the values as it stands. Every tier gives the same bits.
- */
+ * is the right matrix of the product with the values as it stands. All tiers with fused
+ * multiply-add give the same bits. */
 #ifndef NRW_OPS_ATTENTION_TILES_H
 #define NRW_OPS_ATTENTION_TILES_H
 

@@ -1,5 +1,5 @@
 /* ai.narrow::AttentionViews: softmax(scale Q K^T + mask) V for a stack of heads, as plans run it
- * (the pass fuse_attention puts it there; files never hold it). Q, K and V are views into inputs 0
+ * (the pass fuse_attention puts it there). Q, K and V are views into inputs 0
  * to 2, which may be one tensor: an offset and the distances of heads and rows, in elements; values
  * of a row lie side by side.
  *
@@ -9,12 +9,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
+#include "kernels/gemm.h"
 #include "ops/attention_tiles.h"
 #include "ops/floats.h"
 #include "ops/op.h"
 
 enum { BATCH, HEADS, M, N, D, DV, SIZES };
+enum { QUERIES = 32 }; /* the least that is worth a task */
 
 static nrw_status infer(nrw_infer *c) {
     int64_t rank;
@@ -42,6 +43,18 @@ static nrw_status get(nrw_eval *e, const char *name, int64_t want, const int64_t
     return NRW_OK;
 }
 
+/* Whether a view has each of `count` elements once, whatever the order of its axes. */
+static bool is_whole(const int64_t *sizes, const int64_t *steps, int axes, int64_t count) {
+    int64_t step = 1;
+    for (int found = 1; found != 0;) {
+        found = 0;
+        for (int i = 0; i < axes && found == 0; i++) {
+            if (sizes[i] > 1 && steps[i] == step) found = nrw_mul_i64(step, sizes[i], &step);
+        }
+    }
+    return step == count;
+}
+
 /* The view of an input with this many rows of `width`. */
 static nrw_status view(nrw_eval *e, int i, const char *name, const int64_t *sizes, int64_t rows,
                        int64_t width, const float **at, const int64_t **steps) {
@@ -60,7 +73,8 @@ static nrw_status view(nrw_eval *e, int i, const char *name, const int64_t *size
 typedef struct heads {
     const nrw_eval *e;
     nrw_attention_f32 first;
-    int64_t count;
+    int64_t count, all;                  /* of a batch, of all batches */
+    int64_t part;                        /* queries of a task; kernels only */
     const int64_t *q, *k, *v, *mask, *y; /* steps of batch, head, row */
     char *room;                          /* [workers][room_bytes], for kernels */
     size_t room_bytes;
@@ -76,8 +90,8 @@ static nrw_status read(nrw_eval *e, const int64_t **sizes, heads *h) {
     NRW_TRY(view(e, 2, "v", s, s[N], s[DV], &a->v, &h->v));
     NRW_TRY(get(e, "y", 3, &h->y));
     const int64_t all[4] = {s[BATCH], s[HEADS], s[M], s[DV]};
-    const int64_t n = extent(all, (int64_t[]){h->y[0], h->y[1], h->y[2], 1}, 4);
-    if (n < 0 || n > nrw_tensor_count(&e->out[0]))
+    const int64_t steps[4] = {h->y[0], h->y[1], h->y[2], 1}, n = extent(all, steps, 4);
+    if (n < 0 || n != nrw_tensor_count(&e->out[0]) || !is_whole(all, steps, 4, n))
         NRW_FAIL(e->err, NRW_ERR_SHAPE, "y: no view of the output");
     if (e->n_in > 3 && e->in[3] != NULL) {
         NRW_TRY(get(e, "mask", 4, &h->mask));
@@ -103,6 +117,7 @@ static nrw_status read(nrw_eval *e, const int64_t **sizes, heads *h) {
     a->nan_is_zero = nrw_attr_int(e->node, "nan_is_zero", 0) != 0;
     h->e = e;
     h->count = s[HEADS];
+    h->all = s[BATCH] * s[HEADS]; /* y has as many rows or more */
     return NRW_OK;
 }
 
@@ -138,8 +153,8 @@ static void attend(const nrw_attention_f32 *a, double *s) {
         const bool zero = a->nan_is_zero && isnan(total);
         for (int64_t c = 0; c < a->dv; c++) {
             double sum = 0;
-            for (int64_t j = 0; j < a->n && !zero; j++)
-                sum += s[j] / total * (double)a->v[j * a->v_row + c];
+            for (int64_t j = 0; j < a->n; j++)
+                sum += (zero ? 0 : s[j] / total) * (double)a->v[j * a->v_row + c];
             a->y[i * a->y_row + c] = (float)sum;
         }
     }
@@ -151,7 +166,7 @@ static nrw_status reference(nrw_eval *e) {
     NRW_TRY(read(e, &sizes, &h));
     double *s = nrw_eval_scratch(e, sizes[N], sizeof *s);
     if (s == NULL) NRW_OOM(e->err);
-    for (int64_t i = 0; i < sizes[BATCH] * sizes[HEADS]; i++) {
+    for (int64_t i = 0; i < h.all; i++) {
         const nrw_attention_f32 a = head(&h, i);
         attend(&a, s);
     }
@@ -171,9 +186,15 @@ static bool fits_kernels(const int64_t *sizes) {
     return values <= INT32_MAX;
 }
 
-static void run_head(void *arg, int64_t i, int worker) {
+/* Some queries of one head. */
+static void run_part(void *arg, int64_t i, int worker) {
     const heads *h = arg;
-    const nrw_attention_f32 a = head(h, i);
+    nrw_attention_f32 a = head(h, i % h->all);
+    const int64_t row = i / h->all * h->part, left = a.m - row;
+    a.m = left < h->part ? left : h->part;
+    a.q += row * a.q_row;
+    a.y += row * a.y_row;
+    if (a.mask != NULL) a.mask += row * a.mask_row;
     const nrw_kernels *kn = h->e->kernels;
     char *room = h->room + (size_t)worker * h->room_bytes;
     if (kn->attention_f32 != NULL)
@@ -192,7 +213,10 @@ static nrw_status run(nrw_eval *e) {
                                              : nrw_attention_tiles_room(kn, &h.first);
     h.room = nrw_eval_scratch(e, nrw_pool_threads(e->pool), h.room_bytes);
     if (h.room == NULL) NRW_OOM(e->err);
-    nrw_pool_run(e->pool, sizes[BATCH] * sizes[HEADS], run_head, &h);
+    /* Keys and values are packed anew for each part of a head: it is cut only for idle threads. */
+    const int64_t parts = nrw_ceil_div(nrw_pool_threads(e->pool), h.all);
+    h.part = nrw_ceil_div(nrw_ceil_div(sizes[M], parts), QUERIES) * QUERIES;
+    nrw_pool_run(e->pool, h.all * nrw_ceil_div(sizes[M], h.part), run_part, &h);
     return NRW_OK;
 }
 
@@ -210,7 +234,9 @@ static int64_t macs(const nrw_node *n, const nrw_type *const *in, const nrw_type
     for (int i = 0; i <= N; i++) {
         if (!nrw_mul_i64(all, s[i], &all)) return 0;
     }
-    return nrw_mul_i64(all, s[D] + s[DV], &all) ? all : 0;
+    int64_t depth;
+    if (__builtin_add_overflow(s[D], s[DV], &depth)) return 0;
+    return nrw_mul_i64(all, depth, &all) ? all : 0;
 }
 
 static const nrw_attr_def attrs[] = {

@@ -76,9 +76,10 @@ nrw_status nrw_product_pack_i8(const nrw_kernels *kn, nrw_pool *pool, int64_t k,
 }
 
 /* Whether rows are worth a copy with gaps between them. */
-static bool wants_gaps(const nrw_kernels *kn, int64_t m, int64_t k, int64_t n) {
+static bool wants_gaps(const nrw_kernels *kn, int64_t m, int64_t n, int64_t distance) {
     enum { MANY_ROWS = 32, MANY_COLUMNS = 256 };
-    return kn->rows_gap > 0 && k % 256 == 0 && m >= MANY_ROWS && n >= MANY_COLUMNS;
+    return kn->rows_gap > 0 && distance > 0 && distance % 256 == 0 && m >= MANY_ROWS &&
+           n >= MANY_COLUMNS;
 }
 
 typedef struct row_copy {
@@ -107,7 +108,7 @@ static void copy_rows(void *arg, int64_t i, int worker) {
 static nrw_status unsigned_rows(nrw_eval *e, nrw_rows_call *call, nrw_matrix a, nrw_dtype x) {
     const int64_t m = call->rows, k = call->shape->k;
     const uint8_t flip = nrw_weighted_flip(x);
-    const bool gaps = wants_gaps(call->kernels, m, k, call->shape->n);
+    const bool gaps = wants_gaps(call->kernels, m, call->shape->n, a.row);
     call->a = a.data;
     call->a_stride = a.row;
     if (flip == 0 && a.col == 1 && k % 4 == 0 && !gaps) return NRW_OK;

@@ -4,7 +4,6 @@
  * as an Add, and some guard rows without any score against NaN. */
 #include <string.h>
 
-#include "kernels/kernels.h"
 #include "passes/for_plans.h"
 #include "passes/match.h"
 #include "passes/pass.h"
@@ -328,8 +327,8 @@ static nrw_status fuse(nrw_node *softmax, nrw_error *err) {
     return NRW_OK;
 }
 
-/* Products to 17 bits are more than enough for what came from integers; a model that is all float
- * keeps float products. */
+/* Products to 17 bits, as some tier may have them, are more than enough for what came from
+ * integers; a model that is all float keeps its own operators. */
 nrw_status nrw_fuse_attention(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err) {
     if (!nrw_is_annotated(m->graph)) return NRW_OK;
     for (nrw_node *n = m->graph->first; n != NULL; n = n->next) {

@@ -430,10 +430,15 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
     if (!nrw_rows_weight_bytes(&shape, &bytes)) return;
     const int64_t stride = k + between(0, 40), spread = between(0, 200);
     const int64_t last = (rows - 1) * stride + (segments - 1) * spread + k;
+    /* Lines, of which the first `width` rows are stored. */
+    const bool lines = between(0, 1) != 0;
+    const int64_t pitch = lines ? between(1, rows) : rows, width = lines ? between(1, pitch) : rows;
+    const int64_t rest = rows % pitch;
+    const int64_t stored = rows / pitch * width + (rest < width ? rest : width);
     guarded x = guard((size_t)last + NRW_STEP_BYTES, 1), w = guard((size_t)(segments * k * n), 1),
-            y = guard((size_t)(rows * n * out_size(q.out)), (size_t)out_size(q.out)),
-            other = guard((size_t)(rows * n), 1), packed = guard(bytes, 64);
-    fill_bytes(other.p, rows * n, (int)between(0, 2));
+            y = guard((size_t)(stored * n * out_size(q.out)), (size_t)out_size(q.out)),
+            other = guard((size_t)(stored * n), 1), packed = guard(bytes, 64);
+    fill_bytes(other.p, stored * n, (int)between(0, 2));
     fill_bytes(x.p, last + NRW_STEP_BYTES, (int)between(0, 2));
     fill_bytes(w.p, segments * k * n, (int)between(0, 2));
     const bool turned = between(0, 1);
@@ -463,14 +468,16 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
                                 .packed = packed.p,
                                 .epilogue = &finish,
                                 .c = y.p,
-                                .ldc = n};
+                                .ldc = n,
+                                .pitch = lines ? pitch : 0,
+                                .width = lines ? width : 0};
     nrw_rows_run(&call);
     int64_t bad = -1;
-    for (int64_t i = 0; i < rows * n && bad < 0; i++) {
-        const int64_t c = i % n;
+    for (int64_t i = 0; i < stored * n && bad < 0; i++) {
+        const int64_t c = i % n, row = i / n / width * pitch + i / n % width;
         int64_t acc = q.bias[c];
         for (int64_t j = 0; j < segments * k; j++) {
-            const int64_t g = j / k, at = i / n * stride + g * spread + j % k;
+            const int64_t g = j / k, at = row * stride + g * spread + j % k;
             acc += (int64_t)(value(x.p, at, false) - q.x_zero) *
                    value(w.p, g * from.segment + j % k * from.row + c * from.col, true);
         }

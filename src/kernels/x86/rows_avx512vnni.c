@@ -130,6 +130,7 @@ NRW_INLINE void run_kind(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
     block k;
     int64_t x = 0;
     const int64_t all = has_lines(r) ? stored_before(r, r->rows, &x) : r->rows;
+    if (all == 0) return; /* nothing but padding */
     const int64_t blocks = (all + BLOCK - 1) / BLOCK;
     const int64_t bytes = r->panel_bytes, most = STAYS_BYTES / bytes, group = most > 1 ? most : 1;
     k.lines = (int)((bytes / 64 + blocks * r->steps - 1) / (blocks * r->steps));
