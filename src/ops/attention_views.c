@@ -46,13 +46,15 @@ static nrw_status get(nrw_eval *e, const char *name, int64_t want, const int64_t
 /* Whether a view has each of `count` elements once, whatever the order of its axes. */
 static bool is_whole(const int64_t *sizes, const int64_t *steps, int axes, int64_t count) {
     int64_t step = 1;
-    for (int found = 1; found != 0;) {
-        found = 0;
-        for (int i = 0; i < axes && found == 0; i++) {
-            if (sizes[i] > 1 && steps[i] == step) found = nrw_mul_i64(step, sizes[i], &step);
+    int left = 0, before;
+    for (int i = 0; i < axes; i++) left += sizes[i] > 1;
+    do {
+        before = left;
+        for (int i = 0; i < axes; i++) {
+            if (sizes[i] > 1 && steps[i] == step && nrw_mul_i64(step, sizes[i], &step)) left--;
         }
-    }
-    return step == count;
+    } while (left < before);
+    return left == 0 && step == count;
 }
 
 /* The view of an input with this many rows of `width`. */

@@ -564,6 +564,21 @@ def test_operators_of_plans_are_checked_in_files(tmp_path):
     assert "inner_zero" in conv(256, inner_zero=65636)
     assert "inner_scale" in conv(256, inner_scale=-1.0)
 
+    def attention(**attributes):
+        """Two heads that are one, where y does not say otherwise."""
+        views = {"sizes": [1, 2, 5, 5, 8, 8], "q": [0, 0, 0, 8], "k": [0, 0, 0, 8], "v": [0, 0, 0, 8]}
+        node = helper.make_node("AttentionViews", ["x", "x", "x"], ["y"], name="a", domain="ai.narrow",
+                                **{**views, **attributes})
+        (tmp_path / "in.onnx").write_bytes(make([node], [info("x", F32, [5, 8])], [info("y", F32, None)],
+                                                imports=[("ai.narrow", 1)]).SerializeToString())
+        return support.refused("bench", tmp_path / "in.onnx", "--seconds", 0.01)
+
+    assert "y: no view of the output" in attention(y=[0, 0, 8], shape=[5, 8])
+    assert "y: no view of the output" in attention(y=[0, 8, 8], shape=[2, 5, 8])
+    assert "y: no view of the output" in attention(y=[0, 8, 16], shape=[6, 2, 8])
+    huge = [2**32, 2**32, 1, 1, 8, 8]
+    assert "y: no view of the output" in attention(y=[0, 0, 0], shape=[1, 8], sizes=huge)
+
 
 def refused_or_read(refused, data):
     """Cut between two fields, a file may still be a model."""
