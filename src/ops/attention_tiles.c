@@ -80,9 +80,7 @@ NRW_WIDE static void soften(const turned *t, float *restrict s, float *restrict 
     }
     for (int64_t j = 0; j < n; j++) {
         for (int c = 0; c < LANES; c++) {
-            /* What would be subnormal is none: such numbers are slow in all that follows. */
-            const float x = s[j * t->width + c] - top[c];
-            const float some = nrw_exp_f32(x < -87.0f ? -87.0f : x), e = x < -87.0f ? 0 : some;
+            const float e = nrw_exp_share_f32(s[j * t->width + c] - top[c]);
             s[j * t->width + c] = e;
             sum[c] += e;
         }

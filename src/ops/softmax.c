@@ -7,7 +7,7 @@
 
 #define T      float
 #define TN     f32
-#define EXP(x) nrw_exp_f32(x)
+#define EXP(x) nrw_exp_share_f32(x)
 #define LOG(x) logf(x)
 #include "ops/softmax_tmpl.h"
 #define T      double

@@ -40,6 +40,13 @@ static inline float nrw_exp_f32(float x) {
     return p * scale_lo * scale_hi;
 }
 
+/* exp(x) of x <= 0 for sums that contain a 1, where less than e^-80 is nothing: it and what it is
+ * multiplied with would soon be subnormal numbers, which are slow. */
+static inline float nrw_exp_share_f32(float x) {
+    const float some = nrw_exp_f32(x < -80.0f ? -80.0f : x);
+    return x < -80.0f ? 0 : some;
+}
+
 static inline float nrw_sigmoid_f32(float x) {
     return 1.0f / (1.0f + nrw_exp_f32(-x));
 }
