@@ -4,6 +4,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/x86/ahead.h"
 #include "kernels/x86/rows_finish.h"
 #include "kernels/x86/tiles.h"
 
@@ -31,9 +32,7 @@ typedef struct sweep {
     int32_t *lower;    /* where tiles 2 and 3 still have to go; NULL: nowhere */
     int slot, slots;   /* of the ring of sums: the next, and how many are in use */
     int32_t *ring;     /* [SLOTS][BLOCK][32] */
-    /* Weights to be fetched to the second-level cache, so many lines at each step. */
-    const int8_t *next, *next_end;
-    int lines;
+    nrw_ahead ahead;
 } sweep;
 
 /* Some steps of a block of rows times one panel. Products go on by themselves once issued, so that
@@ -57,13 +56,6 @@ NRW_INLINE void store_lower(int32_t *to) {
     if (to == NULL) return;
     _tile_stored(2, to, 128);
     _tile_stored(3, to + TILE, 128);
-}
-
-NRW_INLINE void fetch(sweep *w) {
-    const int8_t *next = w->next;
-    for (int i = 0; i < w->lines && next < w->next_end; i++, next += 64)
-        _mm_prefetch(next, _MM_HINT_T2);
-    w->next = next;
 }
 
 /* once: rows are read once for each panel, and need not drive the weights out of the cache. */
@@ -113,7 +105,7 @@ NRW_INLINE void multiply(sweep *w, const task *t, const bool two, const bool onc
             _tile_dpbusd(2, 5, 6);
             _tile_dpbusd(3, 5, 7);
         }
-        if (w->lines > 0) fetch(w);
+        if (w->ahead.lines > 0) fetch_ahead(&w->ahead);
         if (s + 1 == t->to) {
             _tile_stored(0, t->acc, 128);
             _tile_stored(1, t->acc + TILE, 128);
@@ -156,8 +148,8 @@ NRW_INLINE void fetch_for(sweep *w, int64_t panel, int64_t shares) {
     const nrw_rows_i8 *r = w->r;
     const int64_t bytes = r->panel_bytes, most = bytes > AHEAD_BYTES ? bytes : AHEAD_BYTES;
     const int64_t last = (panel + 1) * bytes + most, all = r->panels * bytes;
-    w->next_end = r->b + (last < all ? last : all);
-    w->lines = (int)((bytes / 64 + shares - 1) / shares);
+    w->ahead.end = r->b + (last < all ? last : all);
+    w->ahead.lines = (int)((bytes / 64 + shares - 1) / shares);
 }
 
 /* Weights that stay in the second-level cache are swept for each group of blocks. Others are read
@@ -175,9 +167,9 @@ NRW_INLINE void run_all(const nrw_rows_i8 *r, const bool two, const bool once,
         group > 1 && blocks > 1 ? (int)((r->panel_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES) : 1;
     const int64_t outer = once ? r->panels : groups, inner = once ? groups : r->panels;
     w.slots = chunks > 1 ? SLOTS : 2;
-    w.next = r->b + r->panel_bytes;
+    w.ahead.next = r->b + r->panel_bytes;
     for (int64_t i = 0; i < outer; i++) {
-        if (!once && i > 0) w.lines = 0;
+        if (!once && i > 0) w.ahead.lines = 0;
         for (int64_t j = 0; j < inner; j++) {
             const int64_t panel = once ? i : j, block = (once ? j : i) * group;
             const int64_t n = blocks - block < group ? blocks - block : group;
@@ -231,7 +223,7 @@ NRW_INLINE void multiply_tall(sweep *w, int64_t panel, int half, int32_t *acc, c
             _tile_loadd(6, from, stride);
             _tile_dpbusd(2, 6, 7);
         }
-        fetch(w);
+        fetch_ahead(&w->ahead);
         finish_some(&w->before, TILE, kind);
     }
     acc += half * TILE;
@@ -243,7 +235,7 @@ NRW_INLINE void multiply_tall(sweep *w, int64_t panel, int half, int32_t *acc, c
 
 NRW_INLINE void run_tall(const nrw_rows_i8 *r, const bool four, const nrw_finish_kind kind) {
     _Alignas(64) int32_t acc[2][TALL * 32];
-    sweep w = {.r = r, .before.r = r, .next = r->b + r->panel_bytes};
+    sweep w = {.r = r, .before.r = r, .ahead.next = r->b + r->panel_bytes};
     for (int64_t i = 0; i < r->panels; i++) {
         fetch_for(&w, i, 2 * r->steps);
         for (int half = 0; half < 2; half++) multiply_tall(&w, i, half, acc[i % 2], four, kind);

@@ -3,6 +3,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "kernels/x86/dpbusd.h"
+
 #define VI       __m512i
 #define VF       __m512
 #define LANES    16
@@ -32,12 +34,7 @@ static inline __attribute__((always_inline)) __mmask16 mask_of(int n) {
 #define store_some_f(n, p, v) _mm512_mask_storeu_ps(p, mask_of(n), v)
 #define store_bytes(n, p, v)  _mm512_mask_cvtepi32_storeu_epi8(p, mask_of(n), v)
 
-/* gcc 12 copies the accumulators of the intrinsic back and forth; the instruction itself does not.
- */
-static inline __attribute__((always_inline)) __m512i dot(__m512i acc, __m512i u, __m512i s) {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
-    return acc;
-}
+NRW_DPBUSD(dot, __m512i)
 
 #define TILE_NAME i8_tile
 #define TAPS_NAME i8_taps

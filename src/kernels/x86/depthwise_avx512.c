@@ -4,6 +4,7 @@
 #include "base/rint.h"
 #include "kernels/depthwise_i8.h"
 #include "kernels/kernels.h"
+#include "kernels/x86/dpbusd.h"
 
 #define INLINE static inline __attribute__((always_inline))
 

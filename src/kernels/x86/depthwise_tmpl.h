@@ -6,12 +6,7 @@
  *   set1_f, words_of(a, b, up), packus_16, add_16, set1_16, shuffle, set4_32,
  *   set1_8 */
 
-/* gcc 12 copies the accumulators of the intrinsic back and forth; the instruction itself does not.
- */
-INLINE V NAME(dot)(V acc, V u, V s) {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
-    return acc;
-}
+NRW_DPBUSD(NAME(dot), V)
 
 /* Four rows of a block at a pixel, woven. */
 INLINE void NAME(weave)(const nrw_depthwise_i8 *d, const uint8_t *const *rows, int64_t pixel,

@@ -2,16 +2,13 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/x86/ahead.h"
+#include "kernels/x86/dpbusd.h"
 #include "kernels/x86/rows_finish.h"
 
 enum { BLOCK = 12, STAYS_BYTES = 512 << 10 };
 
-/* gcc 12 copies the accumulators of the intrinsic back and forth; the instruction itself does not.
- */
-NRW_INLINE __m512i dot(__m512i acc, __m512i u, __m512i s) {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
-    return acc;
-}
+NRW_DPBUSD(dot, __m512i)
 
 NRW_INLINE __m512i broadcast4(const uint8_t *p) {
     int32_t v;
@@ -19,21 +16,12 @@ NRW_INLINE __m512i broadcast4(const uint8_t *p) {
     return _mm512_set1_epi32(v);
 }
 
-/* The rows of a block: only those that are stored, wherever their lines end. Weights from `next` on
- * are fetched meanwhile, so many lines at each step. */
+/* The rows of a block: only those that are stored, wherever their lines end. */
 typedef struct block {
     const uint8_t *row[BLOCK];
-    const int8_t *next, *next_end;
-    int lines;
+    nrw_ahead ahead;
     int32_t acc[BLOCK * 32] __attribute__((aligned(64)));
 } block;
-
-NRW_INLINE void fetch(block *k) {
-    const int8_t *next = k->next;
-    for (int i = 0; i < k->lines && next < k->next_end; i++, next += 64)
-        _mm_prefetch(next, _MM_HINT_T1);
-    k->next = next;
-}
 
 /* Fours of values from `at` to `end` of the rows, `fours` at a time, times b on; returns where it
  * got. `at` is hidden from the compiler, which would keep twelve pointers in step instead of one
@@ -75,7 +63,7 @@ NRW_INLINE void multiply(const nrw_rows_i8 *r, block *k, const int8_t *b, const 
         const int64_t end = r->offset[s] + r->depth;
         const int64_t at = dot_fours(k, acc, rows, 2, r->offset[s], end, &b, half);
         dot_fours(k, acc, rows, 1, at, end, &b, half);
-        fetch(k);
+        fetch_ahead(&k->ahead);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
@@ -133,12 +121,12 @@ NRW_INLINE void run_kind(const nrw_rows_i8 *r, const nrw_finish_kind kind) {
     if (all == 0) return; /* nothing but padding */
     const int64_t blocks = (all + BLOCK - 1) / BLOCK;
     const int64_t bytes = r->panel_bytes, most = STAYS_BYTES / bytes, group = most > 1 ? most : 1;
-    k.lines = (int)((bytes / 64 + blocks * r->steps - 1) / (blocks * r->steps));
+    k.ahead.lines = (int)((bytes / 64 + blocks * r->steps - 1) / (blocks * r->steps));
     for (int64_t first = 0; first < r->panels; first += group) {
         const int64_t end = first + group < r->panels ? first + group : r->panels;
         const int64_t after = end + group < r->panels ? end + group : r->panels;
-        k.next = r->b + end * bytes;
-        k.next_end = r->b + after * bytes;
+        k.ahead.next = r->b + end * bytes;
+        k.ahead.end = r->b + after * bytes;
         for (int64_t i = 0; i < blocks; i++) {
             /* Blocks differ by one row at most. */
             const int64_t row = all * i / blocks;
