@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "formats/onnx/onnx.h"
 #include "formats/onnx/quantized.h"
+#include "formats/tflite/tflite.h"
 #include "ir/graph.h"
 #include "narrow/narrow.h"
 #include "ops/op.h"
@@ -46,8 +47,12 @@ nrw_status nrw_load(nrw_context *c, const char *path, nrw_model **out, nrw_error
     NRW_TRY(nrw_map_file(path, &file, err));
     bool text = looks_like_text(file.data, file.size);
     nrw_status s = text ? load_text(c, path, file.data, file.size, &m, err) : NRW_OK;
+    const bool tflite = nrw_tflite_is(file.data, file.size);
     nrw_unmap_file(&file);
-    if (!text) s = nrw_onnx_load(c, path, &m, err);
+    if (tflite)
+        s = nrw_tflite_load(c, path, &m, err);
+    else if (!text)
+        s = nrw_onnx_load(c, path, &m, err);
     return finish(s, m, path, out, err);
 }
 
@@ -55,6 +60,7 @@ nrw_status nrw_load_bytes(nrw_context *c, const void *bytes, size_t n, nrw_model
                           nrw_error *err) {
     nrw_model *m = NULL;
     nrw_status s = looks_like_text(bytes, n) ? load_text(c, "<memory>", bytes, n, &m, err)
+                   : nrw_tflite_is(bytes, n) ? nrw_tflite_load_bytes(c, bytes, n, &m, err)
                                              : nrw_onnx_load_bytes(c, bytes, n, &m, err);
     return finish(s, m, "<memory>", out, err);
 }
