@@ -74,7 +74,8 @@ typedef struct nrw_save_options {
 NRW_API nrw_status nrw_save(const nrw_model *m, const char *path, const nrw_save_options *options,
                             nrw_error *err) NRW_MUST_CHECK;
 
-/* An input or output. dims[i] < 0: not fixed; dim_names[i] then has its name, or NULL. rank < 0:
+/* An input or output. scale > 0: integers that stand for scale * (integer - zero_point), dtype is
+ * theirs. dims[i] < 0: not fixed; dim_names[i] then has its name, or NULL. rank < 0:
  * unknown. */
 typedef struct nrw_port {
     const char *name;
@@ -82,6 +83,8 @@ typedef struct nrw_port {
     int32_t rank;
     int64_t dims[NRW_MAX_RANK];
     const char *dim_names[NRW_MAX_RANK];
+    float scale;
+    int32_t zero_point;
 } nrw_port;
 
 typedef struct nrw_operator_count {

@@ -90,6 +90,7 @@ const nrw_pass *nrw_pass_find(const char *name) {
 }
 
 static nrw_plan_pass *const plan_passes[] = {
+    nrw_unsigned_bytes, /* what comes after it knows only those */
     nrw_fuse_tables,
     nrw_fuse_matmul_gelu,
     nrw_fuse_attention,
