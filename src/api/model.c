@@ -18,7 +18,10 @@ static bool looks_like_text(const unsigned char *bytes, size_t n) {
 static nrw_status after_reading(nrw_model *m, nrw_error *err) {
     nrw_model_names_are_given(m);
     NRW_TRY(nrw_onnx_fold_quantization(m, err));
-    return nrw_run_pipeline(m, NRW_PIPELINE_IMPORT, NULL, err);
+    NRW_TRY(nrw_run_pipeline(m, NRW_PIPELINE_IMPORT, NULL, err));
+    /* Images had their channels last there. */
+    return strcmp(m->format, "tflite") == 0 ? nrw_run_pipeline(m, NRW_PIPELINE_TURN, NULL, err)
+                                            : NRW_OK;
 }
 
 static nrw_status finish(nrw_status s, nrw_model *m, const char *source, nrw_model **out,

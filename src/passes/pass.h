@@ -15,6 +15,7 @@ typedef struct nrw_pass {
 
 typedef enum nrw_pipeline {
     NRW_PIPELINE_IMPORT,   /* after reading: shapes, constants, what is dead */
+    NRW_PIPELINE_TURN,     /* after the layout of images has changed: Transposes cancel */
     NRW_PIPELINE_RUN,      /* on a session's private copy: everything that makes it faster */
     NRW_PIPELINE_QUANTIZE, /* before annotations are chosen: the form that quantizes well */
     NRW_PIPELINE_EXPORT,   /* before writing */
@@ -49,6 +50,7 @@ extern const nrw_pass nrw_pass_identity;
 extern const nrw_pass nrw_pass_fold_batch_norm;
 extern const nrw_pass nrw_pass_fold_pad;
 extern const nrw_pass nrw_pass_merge_transposes;
+extern const nrw_pass nrw_pass_sink_transposes;
 extern const nrw_pass nrw_pass_bias_matmul;
 extern const nrw_pass nrw_pass_fold_clamp;
 extern const nrw_pass nrw_pass_fuse_gelu;

@@ -6,6 +6,7 @@
 
 #include "formats/tflite/tflite.h"
 #include "passes/match.h"
+#include "passes/turn.h"
 
 static const nrw_tflite_rule *const families[] = {
     nrw_tflite_conv_rules, nrw_tflite_math_rules,   nrw_tflite_move_rules,
@@ -121,38 +122,11 @@ nrw_value *rule_quant_as(raising *r, nrw_value *v, const nrw_value *like) {
     return v;
 }
 
-/* A constant with its axes in another order. */
-static nrw_value *turn_constant(raising *r, const nrw_value *v, const int64_t *perm) {
-    const nrw_tensor *x = v->data;
-    nrw_arena *a = &r->graph->model->arena;
-    const size_t size = (size_t)nrw_dtype_size(x->dtype);
-    int64_t dims[NRW_MAX_RANK], strides[NRW_MAX_RANK], at[NRW_MAX_RANK] = {0};
-    nrw_tensor y;
-    nrw_strides(x->rank, x->dims, strides);
-    for (int i = 0; i < x->rank; i++) dims[i] = x->dims[perm[i]];
-    if (nrw_tensor_new(a, x->dtype, x->rank, dims, &y, r->err) != NRW_OK) return fail(r);
-    const int64_t n = nrw_tensor_count(x);
-    for (int64_t k = 0; k < n; k++) {
-        int64_t from = 0;
-        for (int i = 0; i < x->rank; i++) from += at[i] * strides[perm[i]];
-        memcpy((char *)y.data + (size_t)k * size, (const char *)x->data + (size_t)from * size,
-               size);
-        for (int i = x->rank - 1; i >= 0 && ++at[i] == dims[i]; i--) at[i] = 0;
-    }
-    if (x->quant != NULL && x->quant->axis >= 0) {
-        nrw_quant *q = nrw_quant_copy(a, x->quant);
-        if (q == NULL) return fail(r);
-        for (int i = 0; i < x->rank; i++) {
-            if (perm[i] == x->quant->axis) q->axis = i;
-        }
-        y.quant = q;
-    } else {
-        y.quant = x->quant;
-    }
-    nrw_value *w = nrw_const_new(r->graph, NULL, &y);
+static nrw_value *turn_constant(raising *r, nrw_value *v, const int64_t *perm) {
+    nrw_value *w = nrw_turned_constant(r->graph, v, perm);
     if (w == NULL) return fail(r);
     /* It goes by the name that the file has for it, unless others still need that. */
-    if (v->n_uses == 1 && v->uses[0].node == r->node) nrw_value_swap_names(w, (nrw_value *)v);
+    if (v->n_uses == 1 && v->uses[0].node == r->node) nrw_value_swap_names(w, v);
     return w;
 }
 
@@ -166,15 +140,14 @@ nrw_value *rule_turn(raising *r, nrw_value *v, int rank, const int64_t *perm) {
 }
 
 nrw_value *rule_to_first(raising *r, nrw_value *v, int rank) {
-    int64_t perm[NRW_MAX_RANK] = {0, rank - 1};
-    for (int i = 2; i < rank; i++) perm[i] = i - 1;
+    int64_t perm[NRW_MAX_RANK];
+    nrw_perm_to_first(rank, perm);
     return rule_turn(r, v, rank, perm);
 }
 
 nrw_value *rule_to_last(raising *r, nrw_value *v, int rank) {
-    int64_t perm[NRW_MAX_RANK] = {0};
-    for (int i = 1; i < rank - 1; i++) perm[i] = i + 1;
-    perm[rank - 1] = 1;
+    int64_t perm[NRW_MAX_RANK];
+    nrw_perm_to_last(rank, perm);
     return rule_turn(r, v, rank, perm);
 }
 
