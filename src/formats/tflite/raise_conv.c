@@ -2,7 +2,7 @@
  * out with channels first between two Transposes each, most of which cancel. */
 #include <string.h>
 
-#include "formats/tflite/raise.h"
+#include "formats/tflite/rule.h"
 #include "passes/match.h"
 
 typedef struct window {
@@ -28,7 +28,7 @@ static void same_pads(const window *w, int i, int64_t length, int64_t *before, i
 }
 
 /* Attributes of the node that makes v, for an input x with channels last. */
-static nrw_value *set_window(raising *r, nrw_value *v, const window *w, const nrw_value *x,
+static nrw_value *set_window(rewriting *r, nrw_value *v, const window *w, const nrw_value *x,
                              bool dilates) {
     int64_t pads[6] = {0};
     v = rule_set_ints(r, v, "kernel_shape", w->n, w->kernel);
@@ -43,14 +43,14 @@ static nrw_value *set_window(raising *r, nrw_value *v, const window *w, const nr
     return rule_set_ints(r, v, "pads", 2 * w->n, pads);
 }
 
-static window read_window2(const raising *r, int64_t kh, int64_t kw) {
+static window read_window2(const rewriting *r, int64_t kh, int64_t kw) {
     return (window){2,
                     {kh, kw},
                     {rule_int(r, "stride_h", 0), rule_int(r, "stride_w", 0)},
                     {rule_int(r, "dilation_h_factor", 1), rule_int(r, "dilation_w_factor", 1)}};
 }
 
-static window read_window3(const raising *r, const int64_t *k) {
+static window read_window3(const rewriting *r, const int64_t *k) {
     return (window){
         3,
         {k[0], k[1], k[2]},
@@ -64,17 +64,17 @@ static bool has_rank(const nrw_value *v, int rank) {
 }
 
 /* Weights: the lengths must be there to tell groups and windows. */
-static bool has_weights(const raising *r, int i, int rank) {
+static bool has_weights(const rewriting *r, int i, int rank) {
     return has_rank(rule_in(r, i), rank) && rule_is_static(rule_in(r, i)) &&
            rule_knows_activation(r);
 }
 
-static void finish_convolution(raising *r, nrw_value *v, int rank) {
+static void finish_convolution(rewriting *r, nrw_value *v, int rank) {
     v = rule_quant_as(r, v, rule_out(r));
     rule_finish_activated(r, rule_to_last(r, v, rank));
 }
 
-static nrw_status raise_conv2d(raising *r, bool *done) {
+static nrw_status raise_conv2d(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *w = rule_in(r, 1);
     if (!has_rank(x, 4) || !has_weights(r, 1, 4)) return NRW_OK;
     const int64_t *d = w->type.dims;
@@ -88,7 +88,7 @@ static nrw_status raise_conv2d(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_depthwise(raising *r, bool *done) {
+static nrw_status raise_depthwise(rewriting *r, bool *done) {
     static const int64_t perm[4] = {3, 0, 1, 2};
     nrw_value *x = rule_in(r, 0), *w = rule_in(r, 1);
     if (!has_rank(x, 4) || !has_weights(r, 1, 4)) return NRW_OK;
@@ -102,7 +102,7 @@ static nrw_status raise_depthwise(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_conv3d(raising *r, bool *done) {
+static nrw_status raise_conv3d(rewriting *r, bool *done) {
     static const int64_t perm[5] = {4, 3, 0, 1, 2};
     nrw_value *x = rule_in(r, 0), *w = rule_in(r, 1);
     if (!has_rank(x, 5) || !has_weights(r, 1, 5)) return NRW_OK;
@@ -117,7 +117,7 @@ static nrw_status raise_conv3d(raising *r, bool *done) {
 }
 
 /* The shape of the output says what is cut off, or left over, around the sums. */
-static bool set_transposed_window(raising *r, nrw_value *v, const window *w, const nrw_value *x,
+static bool set_transposed_window(rewriting *r, nrw_value *v, const window *w, const nrw_value *x,
                                   const int64_t *out) {
     int64_t pads[6] = {0}, extra[3] = {0};
     for (int i = 0; i < w->n; i++) {
@@ -141,7 +141,7 @@ static bool set_transposed_window(raising *r, nrw_value *v, const window *w, con
     return true;
 }
 
-static nrw_status raise_transposed(raising *r, const window *win, int rank, const int64_t *perm,
+static nrw_status raise_transposed(rewriting *r, const window *win, int rank, const int64_t *perm,
                                    bool *done) {
     nrw_value *w = rule_in(r, 1), *x = rule_in(r, 2);
     int64_t out[5];
@@ -154,7 +154,7 @@ static nrw_status raise_transposed(raising *r, const window *win, int rank, cons
     return NRW_OK;
 }
 
-static nrw_status raise_transpose_conv(raising *r, bool *done) {
+static nrw_status raise_transpose_conv(rewriting *r, bool *done) {
     static const int64_t perm[4] = {3, 0, 1, 2};
     if (!has_rank(rule_in(r, 2), 4) || !has_weights(r, 1, 4)) return NRW_OK;
     const int64_t *d = rule_in(r, 1)->type.dims;
@@ -162,7 +162,7 @@ static nrw_status raise_transpose_conv(raising *r, bool *done) {
     return raise_transposed(r, &win, 4, perm, done);
 }
 
-static nrw_status raise_conv3d_transpose(raising *r, bool *done) {
+static nrw_status raise_conv3d_transpose(rewriting *r, bool *done) {
     static const int64_t perm[5] = {4, 3, 0, 1, 2};
     if (!has_rank(rule_in(r, 2), 5) || !has_weights(r, 1, 5)) return NRW_OK;
     const window win = read_window3(r, rule_in(r, 1)->type.dims);
@@ -171,7 +171,7 @@ static nrw_status raise_conv3d_transpose(raising *r, bool *done) {
 
 /* Pools. */
 
-static nrw_status raise_pool(raising *r, const char *type, bool *done) {
+static nrw_status raise_pool(rewriting *r, const char *type, bool *done) {
     nrw_value *x = rule_in(r, 0);
     window win = read_window2(r, rule_int(r, "filter_height", 0), rule_int(r, "filter_width", 0));
     if (!has_rank(x, 4) || !is_positive(&win) || !rule_knows_activation(r)) return NRW_OK;
@@ -181,16 +181,16 @@ static nrw_status raise_pool(raising *r, const char *type, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_average_pool(raising *r, bool *done) {
+static nrw_status raise_average_pool(rewriting *r, bool *done) {
     return raise_pool(r, "AveragePool", done);
 }
 
-static nrw_status raise_max_pool(raising *r, bool *done) {
+static nrw_status raise_max_pool(rewriting *r, bool *done) {
     return raise_pool(r, "MaxPool", done);
 }
 
 /* The root of the mean square. */
-static nrw_status raise_l2_pool(raising *r, bool *done) {
+static nrw_status raise_l2_pool(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     const window win =
         read_window2(r, rule_int(r, "filter_height", 0), rule_int(r, "filter_width", 0));
@@ -205,7 +205,7 @@ static nrw_status raise_l2_pool(raising *r, bool *done) {
 /* Matrix products. */
 
 /* The lengths of x before its last axis, then `last`, as a shape. */
-static nrw_value *shape_with_last(raising *r, nrw_value *x, int64_t last) {
+static nrw_value *shape_with_last(rewriting *r, nrw_value *x, int64_t last) {
     int64_t dims[NRW_MAX_RANK];
     const int rank = x->type.rank;
     int open = 0;
@@ -223,7 +223,7 @@ static nrw_value *shape_with_last(raising *r, nrw_value *x, int64_t last) {
     return rule_set_int(r, EMIT(r, "Concat", front, rule_i64s(r, 1, &last)), "axis", 0);
 }
 
-static nrw_status raise_fully_connected(raising *r, bool *done) {
+static nrw_status raise_fully_connected(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *w = rule_in(r, 1);
     if (!has_weights(r, 1, 2) || x == NULL || x->type.rank < 1) return NRW_OK;
     if (rule_int(r, "weights_format", 0) != 0) return NRW_OK;
@@ -242,7 +242,7 @@ static nrw_status raise_fully_connected(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_value *swap_last(raising *r, nrw_value *v) {
+static nrw_value *swap_last(rewriting *r, nrw_value *v) {
     int64_t perm[NRW_MAX_RANK];
     const int rank = v->type.rank;
     for (int i = 0; i < rank; i++) perm[i] = i;
@@ -251,7 +251,7 @@ static nrw_value *swap_last(raising *r, nrw_value *v) {
     return rule_turn(r, v, rank, perm);
 }
 
-static nrw_status raise_batch_matmul(raising *r, bool *done) {
+static nrw_status raise_batch_matmul(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *y = rule_in(r, 1);
     if (x == NULL || y == NULL || x->type.rank < 2 || y->type.rank < 2) return NRW_OK;
     if (rule_int(r, "adj_x", 0) != 0) x = swap_last(r, x);

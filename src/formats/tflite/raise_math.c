@@ -2,37 +2,37 @@
  * axis of channels. */
 #include <string.h>
 
-#include "formats/tflite/raise.h"
+#include "formats/tflite/rule.h"
 #include "passes/match.h"
 
 static bool is_real(const nrw_value *v) {
     return v->quant != NULL || nrw_dtype_is_float(v->type.dtype);
 }
 
-static nrw_status raise_pair(raising *r, const char *type, bool *done) {
+static nrw_status raise_pair(rewriting *r, const char *type, bool *done) {
     if (!rule_knows_activation(r)) return NRW_OK;
     rule_finish_activated(r, EMIT(r, type, rule_in(r, 0), rule_in(r, 1)));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_add(raising *r, bool *done) {
+static nrw_status raise_add(rewriting *r, bool *done) {
     return raise_pair(r, "Add", done);
 }
 
-static nrw_status raise_sub(raising *r, bool *done) {
+static nrw_status raise_sub(rewriting *r, bool *done) {
     return raise_pair(r, "Sub", done);
 }
 
-static nrw_status raise_mul(raising *r, bool *done) {
+static nrw_status raise_mul(rewriting *r, bool *done) {
     return raise_pair(r, "Mul", done);
 }
 
-static nrw_status raise_div(raising *r, bool *done) {
+static nrw_status raise_div(rewriting *r, bool *done) {
     return raise_pair(r, "Div", done);
 }
 
-static nrw_status raise_squared_difference(raising *r, bool *done) {
+static nrw_status raise_squared_difference(rewriting *r, bool *done) {
     nrw_value *d = EMIT(r, "Sub", rule_in(r, 0), rule_in(r, 1));
     rule_finish(r, EMIT(r, "Mul", d, d));
     *done = true;
@@ -40,7 +40,7 @@ static nrw_status raise_squared_difference(raising *r, bool *done) {
 }
 
 /* Integers round down, where ONNX's Div rounds towards zero. */
-static nrw_status raise_floor_div(raising *r, bool *done) {
+static nrw_status raise_floor_div(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *y = rule_in(r, 1);
     *done = true;
     nrw_value *q = EMIT(r, "Div", x, y);
@@ -57,7 +57,7 @@ static nrw_status raise_floor_div(raising *r, bool *done) {
 }
 
 /* The remainder has the divisor's sign. */
-static nrw_status raise_floor_mod(raising *r, bool *done) {
+static nrw_status raise_floor_mod(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *y = rule_in(r, 1);
     *done = true;
     if (!is_real(x)) {
@@ -71,13 +71,13 @@ static nrw_status raise_floor_mod(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_not_equal(raising *r, bool *done) {
+static nrw_status raise_not_equal(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "Not", EMIT(r, "Equal", rule_in(r, 0), rule_in(r, 1))));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_add_n(raising *r, bool *done) {
+static nrw_status raise_add_n(rewriting *r, bool *done) {
     rule_finish(r, rule_emit(r, "Sum", r->node->n_inputs, r->node->inputs));
     *done = true;
     return NRW_OK;
@@ -85,7 +85,7 @@ static nrw_status raise_add_n(raising *r, bool *done) {
 
 /* Arithmetic: copies of the sign come in from the left, which is division by a power of two that
  * rounds down. */
-static nrw_status raise_right_shift(raising *r, bool *done) {
+static nrw_status raise_right_shift(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *n = rule_in(r, 1);
     const nrw_dtype t = x->type.dtype;
     *done = true;
@@ -109,7 +109,7 @@ static nrw_status raise_right_shift(raising *r, bool *done) {
 }
 
 /* The angle of (x, y): arc tangent of y / x, moved by half a turn on the left. */
-static nrw_status raise_atan2(raising *r, bool *done) {
+static nrw_status raise_atan2(rewriting *r, bool *done) {
     nrw_value *y = rule_in(r, 0), *x = rule_in(r, 1);
     if (y->type.dtype != NRW_F32) return NRW_OK;
     nrw_value *zero = rule_f32(r, 0), *pi = rule_f32(r, 3.14159265358979f);
@@ -127,45 +127,45 @@ static nrw_status raise_atan2(raising *r, bool *done) {
 
 /* One operand. */
 
-static nrw_status raise_rsqrt(raising *r, bool *done) {
+static nrw_status raise_rsqrt(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "Reciprocal", EMIT(r, "Sqrt", rule_in(r, 0))));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_square(raising *r, bool *done) {
+static nrw_status raise_square(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "Mul", rule_in(r, 0), rule_in(r, 0)));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_clip(raising *r, double lo, double hi, bool *done) {
+static nrw_status raise_clip(rewriting *r, double lo, double hi, bool *done) {
     nrw_value *x = rule_in(r, 0);
     rule_finish(r, EMIT(r, "Clip", x, rule_like(r, x, lo), rule_like(r, x, hi)));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_relu6(raising *r, bool *done) {
+static nrw_status raise_relu6(rewriting *r, bool *done) {
     return raise_clip(r, 0, 6, done);
 }
 
-static nrw_status raise_relu_n1_to_1(raising *r, bool *done) {
+static nrw_status raise_relu_n1_to_1(rewriting *r, bool *done) {
     return raise_clip(r, -1, 1, done);
 }
 
-static nrw_status raise_relu_0_to_1(raising *r, bool *done) {
+static nrw_status raise_relu_0_to_1(rewriting *r, bool *done) {
     return raise_clip(r, 0, 1, done);
 }
 
-static nrw_status raise_leaky_relu(raising *r, bool *done) {
+static nrw_status raise_leaky_relu(rewriting *r, bool *done) {
     const float alpha = nrw_attr_float(r->node, "alpha", 0);
     rule_finish(r, rule_set_float(r, EMIT(r, "LeakyRelu", rule_in(r, 0)), "alpha", alpha));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_gelu(raising *r, bool *done) {
+static nrw_status raise_gelu(rewriting *r, bool *done) {
     const bool tanh = rule_int(r, "approximate", 0) != 0;
     nrw_value *v = EMIT(r, "Gelu", rule_in(r, 0));
     rule_finish(r, rule_set_str(r, v, "approximate", tanh ? "tanh" : "none"));
@@ -173,7 +173,7 @@ static nrw_status raise_gelu(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_cast(raising *r, bool *done) {
+static nrw_status raise_cast(rewriting *r, bool *done) {
     const nrw_dtype to = rule_out(r)->type.dtype;
     if (to == NRW_NONE || nrw_dtype_get(to)->klass == NRW_CLASS_COMPLEX ||
         rule_out(r)->quant != NULL)
@@ -184,7 +184,7 @@ static nrw_status raise_cast(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_bitcast(raising *r, bool *done) {
+static nrw_status raise_bitcast(rewriting *r, bool *done) {
     const nrw_dtype to = rule_out(r)->type.dtype, from = rule_in(r, 0)->type.dtype;
     if (nrw_dtype_size(to) != nrw_dtype_size(from) || to == NRW_NONE) return NRW_OK;
     nrw_value *v = EMIT(r, "BitCast", rule_in(r, 0));
@@ -193,14 +193,14 @@ static nrw_status raise_bitcast(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_zeros_like(raising *r, bool *done) {
+static nrw_status raise_zeros_like(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     rule_finish(r, EMIT(r, "Expand", rule_like(r, x, 0), rule_shape_of(r, x)));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_bucketize(raising *r, bool *done) {
+static nrw_status raise_bucketize(rewriting *r, bool *done) {
     int64_t n = 0;
     const float *bounds = nrw_attr_floats(r->node, "boundaries", &n);
     nrw_value *x = rule_in(r, 0);
@@ -217,7 +217,7 @@ static nrw_status raise_bucketize(raising *r, bool *done) {
 
 /* Along the last axis. */
 
-static nrw_status raise_softmax(raising *r, bool *done) {
+static nrw_status raise_softmax(rewriting *r, bool *done) {
     const float beta = nrw_attr_float(r->node, "beta", 0);
     nrw_value *x = rule_in(r, 0);
     if (beta != 1) x = EMIT(r, "Mul", x, rule_f32(r, beta));
@@ -226,14 +226,14 @@ static nrw_status raise_softmax(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_log_softmax(raising *r, bool *done) {
+static nrw_status raise_log_softmax(rewriting *r, bool *done) {
     rule_finish(r, rule_set_int(r, EMIT(r, "LogSoftmax", rule_in(r, 0)), "axis", -1));
     *done = true;
     return NRW_OK;
 }
 
 /* lite/kernels/l2norm.cc: the root of the sum of squares, not below 1e-6. */
-static nrw_status raise_l2_normalization(raising *r, bool *done) {
+static nrw_status raise_l2_normalization(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     if (!rule_knows_activation(r)) return NRW_OK;
     nrw_value *norm = EMIT(r, "ReduceL2", x, rule_i64s(r, 1, (int64_t[]){-1}));
@@ -243,7 +243,7 @@ static nrw_status raise_l2_normalization(raising *r, bool *done) {
 }
 
 /* ONNX divides alpha by the size of the neighbourhood. */
-static nrw_status raise_local_response(raising *r, bool *done) {
+static nrw_status raise_local_response(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     const int64_t radius = rule_int(r, "radius", 0), size = 2 * radius + 1;
     if (x->type.rank != 4 || radius < 0 || size > INT16_MAX) return NRW_OK;
@@ -257,7 +257,7 @@ static nrw_status raise_local_response(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_cumsum(raising *r, bool *done) {
+static nrw_status raise_cumsum(rewriting *r, bool *done) {
     nrw_value *v = EMIT(r, "CumSum", rule_in(r, 0), rule_in(r, 1));
     v = rule_set_int(r, v, "exclusive", rule_int(r, "exclusive", 0));
     rule_finish(r, rule_set_int(r, v, "reverse", rule_int(r, "reverse", 0)));
@@ -268,7 +268,7 @@ static nrw_status raise_cumsum(raising *r, bool *done) {
 /* Between real numbers and integers. */
 
 /* The same real numbers; annotations say the rest. */
-static nrw_status raise_requantize(raising *r, bool *done) {
+static nrw_status raise_requantize(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *y = rule_out(r);
     *done = true;
     if (x->quant == NULL && y->quant == NULL && x->type.dtype != NRW_F32) {
@@ -285,7 +285,7 @@ static nrw_status raise_requantize(raising *r, bool *done) {
 }
 
 /* lite/kernels/dequantize.cc: a constant in half precision is real numbers from the start. */
-static nrw_status raise_dequantize(raising *r, bool *done) {
+static nrw_status raise_dequantize(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *y = rule_out(r);
     if (!nrw_is_const(x) || x->quant != NULL || !nrw_dtype_is_float(x->data->dtype))
         return raise_requantize(r, done);
@@ -301,7 +301,7 @@ static nrw_status raise_dequantize(raising *r, bool *done) {
 }
 
 /* The elements are dense already: reading made them so. */
-static nrw_status raise_densify(raising *r, bool *done) {
+static nrw_status raise_densify(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *y = rule_out(r);
     if (!nrw_is_const(x)) return NRW_OK;
     y->data = x->data;
@@ -311,7 +311,7 @@ static nrw_status raise_densify(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_fake_quant(raising *r, bool *done) {
+static nrw_status raise_fake_quant(rewriting *r, bool *done) {
     const int64_t bits = rule_int(r, "num_bits", 0);
     const float lo = nrw_attr_float(r->node, "min", 0), hi = nrw_attr_float(r->node, "max", 0);
     if (bits < 2 || bits > 16 || !(lo < hi) || lo > 0 || hi < 0) return NRW_OK;

@@ -1,10 +1,10 @@
 /* Elements moved as they are: shapes, joining, cutting, padding, images to blocks and back. */
 #include <string.h>
 
-#include "formats/tflite/raise.h"
+#include "formats/tflite/rule.h"
 #include "passes/match.h"
 
-static nrw_status raise_reshape(raising *r, bool *done) {
+static nrw_status raise_reshape(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *shape = rule_in(r, 1);
     int64_t n = 0;
     const int64_t *dims = nrw_attr_ints(r->node, "new_shape", &n);
@@ -19,7 +19,7 @@ static nrw_status raise_reshape(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_squeeze(raising *r, bool *done) {
+static nrw_status raise_squeeze(rewriting *r, bool *done) {
     int64_t n = 0;
     const int64_t *dims = nrw_attr_ints(r->node, "squeeze_dims", &n);
     rule_finish(r, EMIT(r, "Squeeze", rule_in(r, 0), n > 0 ? rule_i64s(r, n, dims) : NULL));
@@ -27,7 +27,7 @@ static nrw_status raise_squeeze(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_expand_dims(raising *r, bool *done) {
+static nrw_status raise_expand_dims(rewriting *r, bool *done) {
     int64_t axis;
     if (rule_ints(rule_in(r, 1), &axis, 1) != 1) return NRW_OK;
     rule_finish(r, rule_unsqueeze(r, rule_in(r, 0), axis));
@@ -35,7 +35,7 @@ static nrw_status raise_expand_dims(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_transpose(raising *r, bool *done) {
+static nrw_status raise_transpose(rewriting *r, bool *done) {
     int64_t perm[NRW_MAX_RANK];
     const int n = rule_ints(rule_in(r, 1), perm, NRW_MAX_RANK);
     if (n < 1) return NRW_OK;
@@ -47,7 +47,7 @@ static nrw_status raise_transpose(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_concatenation(raising *r, bool *done) {
+static nrw_status raise_concatenation(rewriting *r, bool *done) {
     if (!rule_knows_activation(r)) return NRW_OK;
     nrw_value *v = rule_emit(r, "Concat", r->node->n_inputs, r->node->inputs);
     v = rule_set_int(r, v, "axis", rule_int(r, "axis", 0));
@@ -56,10 +56,10 @@ static nrw_status raise_concatenation(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_pack(raising *r, bool *done) {
+static nrw_status raise_pack(rewriting *r, bool *done) {
     const int n = r->node->n_inputs;
     const int64_t axis = rule_int(r, "axis", 0);
-    nrw_value **in = nrw_arena_calloc(&r->scope->reader->scratch, (size_t)n + 1, sizeof *in);
+    nrw_value **in = nrw_arena_calloc(r->scratch, (size_t)n + 1, sizeof *in);
     if (in == NULL) NRW_OOM(r->err);
     for (int i = 0; i < n; i++) in[i] = rule_unsqueeze(r, rule_in(r, i), axis);
     rule_finish(r, rule_set_int(r, rule_emit(r, "Concat", n, in), "axis", axis));
@@ -68,15 +68,14 @@ static nrw_status raise_pack(raising *r, bool *done) {
 }
 
 /* Output i of a Split into the node's outputs. */
-static nrw_value *split(raising *r, nrw_value *x, int64_t axis, nrw_value *sizes) {
+static nrw_value *split(rewriting *r, nrw_value *x, int64_t axis, nrw_value *sizes) {
     nrw_value *v = EMIT(r, "Split", x, sizes);
     if (sizes == NULL) v = rule_set_int(r, v, "num_outputs", r->node->n_outputs);
     return rule_set_int(r, v, "axis", axis);
 }
 
-static nrw_status finish_split(raising *r, nrw_value *first) {
-    nrw_value **parts =
-        nrw_arena_calloc(&r->scope->reader->scratch, (size_t)r->node->n_outputs, sizeof *parts);
+static nrw_status finish_split(rewriting *r, nrw_value *first) {
+    nrw_value **parts = nrw_arena_calloc(r->scratch, (size_t)r->node->n_outputs, sizeof *parts);
     if (parts == NULL) NRW_OOM(r->err);
     parts[0] = first;
     for (int i = r->node->n_outputs - 1; i > 0; i--) parts[i] = rule_second(r, first, i);
@@ -84,14 +83,14 @@ static nrw_status finish_split(raising *r, nrw_value *first) {
     return NRW_OK;
 }
 
-static nrw_status raise_split(raising *r, bool *done) {
+static nrw_status raise_split(rewriting *r, bool *done) {
     int64_t axis;
     if (rule_ints(rule_in(r, 0), &axis, 1) != 1) return NRW_OK;
     *done = true;
     return finish_split(r, split(r, rule_in(r, 1), axis, NULL));
 }
 
-static nrw_status raise_split_v(raising *r, bool *done) {
+static nrw_status raise_split_v(rewriting *r, bool *done) {
     enum { most = 256 };
     int64_t axis, sizes[most], length;
     nrw_value *x = rule_in(r, 0);
@@ -109,7 +108,7 @@ static nrw_status raise_split_v(raising *r, bool *done) {
     return finish_split(r, split(r, x, axis, rule_i64s(r, n, sizes)));
 }
 
-static nrw_status raise_unpack(raising *r, bool *done) {
+static nrw_status raise_unpack(rewriting *r, bool *done) {
     const int64_t axis = rule_int(r, "axis", 0);
     *done = true;
     for (int i = 0; i < r->node->n_outputs; i++) {
@@ -121,7 +120,7 @@ static nrw_status raise_unpack(raising *r, bool *done) {
 }
 
 /* A size of -1 is all that is left. */
-static nrw_status raise_slice(raising *r, bool *done) {
+static nrw_status raise_slice(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *begin = rule_in(r, 1), *size = rule_in(r, 2);
     int64_t from[NRW_MAX_RANK], count[NRW_MAX_RANK];
     const int n = rule_ints(begin, from, NRW_MAX_RANK);
@@ -192,7 +191,7 @@ static bool plan_strided(strided *s) {
     return true;
 }
 
-static nrw_status raise_strided_slice(raising *r, bool *done) {
+static nrw_status raise_strided_slice(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     strided s = {.rank = x->type.rank,
                  .begin_mask = rule_int(r, "begin_mask", 0),
@@ -223,7 +222,7 @@ static nrw_status raise_strided_slice(raising *r, bool *done) {
 }
 
 /* Paddings come as [rank, 2]; ONNX wants all that is added before, then all that is added after. */
-static nrw_value *pads(raising *r, nrw_value *p) {
+static nrw_value *pads(rewriting *r, nrw_value *p) {
     int64_t list[2 * NRW_MAX_RANK], sorted[2 * NRW_MAX_RANK];
     const int n = rule_ints(p, list, 2 * NRW_MAX_RANK);
     if (n < 0) {
@@ -238,7 +237,7 @@ static nrw_value *pads(raising *r, nrw_value *p) {
     return rule_i64s(r, n / 2 * 2, sorted);
 }
 
-static nrw_status raise_pad(raising *r, bool *done) {
+static nrw_status raise_pad(rewriting *r, bool *done) {
     nrw_value *fill = rule_in(r, 2);
     if (fill != NULL && fill->type.rank == 1)
         fill = rule_quant_as(r, EMIT(r, "Squeeze", fill), fill);
@@ -249,7 +248,7 @@ static nrw_status raise_pad(raising *r, bool *done) {
 }
 
 /* SYMMETRIC repeats the border element, which ONNX's modes do not: rows are picked axis by axis. */
-static nrw_status raise_symmetric_pad(raising *r, bool *done) {
+static nrw_status raise_symmetric_pad(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *v = x;
     int64_t list[2 * NRW_MAX_RANK];
     const int n = rule_ints(rule_in(r, 1), list, 2 * NRW_MAX_RANK), rank = x->type.rank;
@@ -258,8 +257,8 @@ static nrw_status raise_symmetric_pad(raising *r, bool *done) {
         const int64_t before = list[2 * i], after = list[2 * i + 1], length = x->type.dims[i];
         if (before == 0 && after == 0) continue;
         if (before < 0 || after < 0 || before > length || after > length) return NRW_OK;
-        int64_t *rows = nrw_arena_calloc(&r->scope->reader->scratch,
-                                         (size_t)(before + length + after), sizeof *rows);
+        int64_t *rows =
+            nrw_arena_calloc(r->scratch, (size_t)(before + length + after), sizeof *rows);
         if (rows == NULL) NRW_OOM(r->err);
         for (int64_t k = -before; k < length + after; k++)
             rows[before + k] = k < 0 ? -1 - k : k < length ? k : 2 * length - 1 - k;
@@ -271,7 +270,7 @@ static nrw_status raise_symmetric_pad(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_mirror_pad(raising *r, bool *done) {
+static nrw_status raise_mirror_pad(rewriting *r, bool *done) {
     if (rule_int(r, "mode", 0) != 0) return raise_symmetric_pad(r, done);
     nrw_value *v = EMIT(r, "Pad", rule_in(r, 0), pads(r, rule_in(r, 1)));
     rule_finish(r, rule_set_str(r, v, "mode", "reflect"));
@@ -279,20 +278,20 @@ static nrw_status raise_mirror_pad(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_tile(raising *r, bool *done) {
+static nrw_status raise_tile(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "Tile", rule_in(r, 0), rule_to_i64(r, rule_in(r, 1))));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_broadcast_to(raising *r, bool *done) {
+static nrw_status raise_broadcast_to(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "Expand", rule_in(r, 0), rule_to_i64(r, rule_in(r, 1))));
     *done = true;
     return NRW_OK;
 }
 
 /* The shape that two shapes broadcast to: that of zeros expanded. */
-static nrw_status raise_broadcast_args(raising *r, bool *done) {
+static nrw_status raise_broadcast_args(rewriting *r, bool *done) {
     nrw_value *a = rule_to_i64(r, rule_in(r, 0)), *b = rule_to_i64(r, rule_in(r, 1));
     nrw_value *shape = rule_shape_of(r, EMIT(r, "Expand", EMIT(r, "ConstantOfShape", a), b));
     const bool narrow = rule_out(r)->type.dtype == NRW_I32;
@@ -301,26 +300,26 @@ static nrw_status raise_broadcast_args(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_fill(raising *r, bool *done) {
+static nrw_status raise_fill(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "Expand", rule_in(r, 1), rule_to_i64(r, rule_in(r, 0))));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_shape(raising *r, bool *done) {
+static nrw_status raise_shape(rewriting *r, bool *done) {
     nrw_value *v = rule_shape_of(r, rule_in(r, 0));
     rule_finish(r, rule_out(r)->type.dtype == NRW_I64 ? v : rule_cast(r, v, NRW_I32));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_rank(raising *r, bool *done) {
+static nrw_status raise_rank(rewriting *r, bool *done) {
     rule_finish(r, rule_cast(r, EMIT(r, "Size", rule_shape_of(r, rule_in(r, 0))), NRW_I32));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_reverse(raising *r, bool *done) {
+static nrw_status raise_reverse(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     int64_t axes[NRW_MAX_RANK], from[NRW_MAX_RANK], to[NRW_MAX_RANK], by[NRW_MAX_RANK];
     const int n = rule_ints(rule_in(r, 1), axes, NRW_MAX_RANK);
@@ -337,7 +336,7 @@ static nrw_status raise_reverse(raising *r, bool *done) {
 }
 
 /* ONNX knows batch and time as the first two axes. */
-static nrw_status raise_reverse_sequence(raising *r, bool *done) {
+static nrw_status raise_reverse_sequence(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *lengths = rule_to_i64(r, rule_in(r, 1));
     int64_t time = rule_int(r, "seq_dim", 0), batch = rule_int(r, "batch_dim", 0);
     const int rank = x->type.rank;
@@ -358,7 +357,7 @@ static nrw_status raise_reverse_sequence(raising *r, bool *done) {
 
 /* Images. */
 
-static nrw_status raise_depth(raising *r, const char *type, bool *done) {
+static nrw_status raise_depth(rewriting *r, const char *type, bool *done) {
     nrw_value *x = rule_in(r, 0);
     const int64_t block = rule_int(r, "block_size", 0);
     if (x->type.rank != 4 || block < 1) return NRW_OK;
@@ -368,11 +367,11 @@ static nrw_status raise_depth(raising *r, const char *type, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_space_to_depth(raising *r, bool *done) {
+static nrw_status raise_space_to_depth(rewriting *r, bool *done) {
     return raise_depth(r, "SpaceToDepth", done);
 }
 
-static nrw_status raise_depth_to_space(raising *r, bool *done) {
+static nrw_status raise_depth_to_space(rewriting *r, bool *done) {
     return raise_depth(r, "DepthToSpace", done);
 }
 
@@ -387,7 +386,7 @@ static bool all_but_batch_known(const nrw_value *x) {
 
 /* Blocks of space become images of their own, in front of the batch: padding, then splitting each
  * spatial axis into blocks and places within, then the places first. */
-static nrw_status raise_space_to_batch(raising *r, bool *done) {
+static nrw_status raise_space_to_batch(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     int64_t block[most_spatial], extra[2 * most_spatial], all[2 * NRW_MAX_RANK] = {0};
     int64_t split_dims[NRW_MAX_RANK], perm[NRW_MAX_RANK], merged[NRW_MAX_RANK];
@@ -423,7 +422,7 @@ static nrw_status raise_space_to_batch(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_batch_to_space(raising *r, bool *done) {
+static nrw_status raise_batch_to_space(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     int64_t block[most_spatial], crop[2 * most_spatial], from[most_spatial], to[most_spatial];
     int64_t split_dims[NRW_MAX_RANK], perm[NRW_MAX_RANK], merged[NRW_MAX_RANK];
@@ -461,7 +460,7 @@ static nrw_status raise_batch_to_space(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_resize(raising *r, const char *mode, bool *done) {
+static nrw_status raise_resize(rewriting *r, const char *mode, bool *done) {
     nrw_value *x = rule_in(r, 0), *size = rule_in(r, 1);
     const bool corners = rule_int(r, "align_corners", 0) != 0;
     const bool half = rule_int(r, "half_pixel_centers", 0) != 0;
@@ -486,11 +485,11 @@ static nrw_status raise_resize(raising *r, const char *mode, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_resize_bilinear(raising *r, bool *done) {
+static nrw_status raise_resize_bilinear(rewriting *r, bool *done) {
     return raise_resize(r, "linear", done);
 }
 
-static nrw_status raise_resize_nearest(raising *r, bool *done) {
+static nrw_status raise_resize_nearest(rewriting *r, bool *done) {
     return raise_resize(r, "nearest", done);
 }
 

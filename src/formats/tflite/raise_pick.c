@@ -1,10 +1,10 @@
 /* Elements picked and put by indices. */
 #include <string.h>
 
-#include "formats/tflite/raise.h"
+#include "formats/tflite/rule.h"
 #include "passes/match.h"
 
-static nrw_status raise_gather(raising *r, bool *done) {
+static nrw_status raise_gather(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *at = rule_in(r, 1);
     int64_t axis = rule_int(r, "axis", 0), batch = rule_int(r, "batch_dims", 0);
     const int rank = x->type.rank, inner = at->type.rank;
@@ -23,20 +23,20 @@ static nrw_status raise_gather(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_gather_nd(raising *r, bool *done) {
+static nrw_status raise_gather_nd(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "GatherND", rule_in(r, 0), rule_to_i64(r, rule_in(r, 1))));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_embedding_lookup(raising *r, bool *done) {
+static nrw_status raise_embedding_lookup(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "Gather", rule_in(r, 1), rule_in(r, 0)));
     *done = true;
     return NRW_OK;
 }
 
 /* What falls on the same place adds up. */
-static nrw_status raise_scatter_nd(raising *r, bool *done) {
+static nrw_status raise_scatter_nd(rewriting *r, bool *done) {
     nrw_value *updates = rule_in(r, 1);
     nrw_value *zeros = EMIT(r, "Expand", rule_like(r, updates, 0), rule_to_i64(r, rule_in(r, 2)));
     nrw_value *v = EMIT(r, "ScatterND", zeros, rule_to_i64(r, rule_in(r, 0)), updates);
@@ -45,7 +45,7 @@ static nrw_status raise_scatter_nd(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_sparse_to_dense(raising *r, bool *done) {
+static nrw_status raise_sparse_to_dense(rewriting *r, bool *done) {
     nrw_value *at = rule_to_i64(r, rule_in(r, 0)), *x = rule_in(r, 2);
     const int rank = rule_in(r, 0)->type.rank;
     if (rank < 0) return NRW_OK;
@@ -63,8 +63,8 @@ static nrw_status raise_sparse_to_dense(raising *r, bool *done) {
 }
 
 /* Rows of the same segment are joined; those of a negative one are left out. */
-static nrw_status raise_segments(raising *r, nrw_value *count, const char *reduction, double first,
-                                 bool *done) {
+static nrw_status raise_segments(rewriting *r, nrw_value *count, const char *reduction,
+                                 double first, bool *done) {
     nrw_value *x = rule_in(r, 0), *ids = rule_to_i64(r, rule_in(r, 1));
     const int ranks = rule_in(r, 1)->type.rank;
     if (ranks != 1 || x->type.rank < 1) return NRW_OK;
@@ -84,38 +84,38 @@ static nrw_status raise_segments(raising *r, nrw_value *count, const char *reduc
     return NRW_OK;
 }
 
-static nrw_value *one_count(raising *r) {
+static nrw_value *one_count(rewriting *r) {
     return rule_reshape(r, rule_to_i64(r, rule_in(r, 2)), 1, (int64_t[]){1});
 }
 
-static double least_of(const raising *r) {
+static double least_of(const rewriting *r) {
     const nrw_dtype t = rule_in(r, 0)->type.dtype;
     return nrw_dtype_is_float(t) ? -3.40282346638528859812e+38 : (double)nrw_dtype_get(t)->min;
 }
 
-static double most_of(const raising *r) {
+static double most_of(const rewriting *r) {
     const nrw_dtype t = rule_in(r, 0)->type.dtype;
     return nrw_dtype_is_float(t) ? 3.40282346638528859812e+38 : (double)nrw_dtype_get(t)->max;
 }
 
-static nrw_status raise_unsorted_sum(raising *r, bool *done) {
+static nrw_status raise_unsorted_sum(rewriting *r, bool *done) {
     return raise_segments(r, one_count(r), "add", 0, done);
 }
 
-static nrw_status raise_unsorted_prod(raising *r, bool *done) {
+static nrw_status raise_unsorted_prod(rewriting *r, bool *done) {
     return raise_segments(r, one_count(r), "mul", 1, done);
 }
 
-static nrw_status raise_unsorted_max(raising *r, bool *done) {
+static nrw_status raise_unsorted_max(rewriting *r, bool *done) {
     return raise_segments(r, one_count(r), "max", least_of(r), done);
 }
 
-static nrw_status raise_unsorted_min(raising *r, bool *done) {
+static nrw_status raise_unsorted_min(rewriting *r, bool *done) {
     return raise_segments(r, one_count(r), "min", most_of(r), done);
 }
 
 /* As many segments as the last id, which is the largest, says. */
-static nrw_status raise_segment_sum(raising *r, bool *done) {
+static nrw_status raise_segment_sum(rewriting *r, bool *done) {
     nrw_value *ids = rule_to_i64(r, rule_in(r, 1));
     nrw_value *top = rule_set_int(r, EMIT(r, "ReduceMax", ids), "keepdims", 0);
     nrw_value *count =
@@ -123,7 +123,7 @@ static nrw_status raise_segment_sum(raising *r, bool *done) {
     return raise_segments(r, count, "add", 0, done);
 }
 
-static nrw_status raise_one_hot(raising *r, bool *done) {
+static nrw_status raise_one_hot(rewriting *r, bool *done) {
     nrw_value *on = rule_in(r, 2), *off = rule_in(r, 3);
     nrw_value *values = rule_set_int(
         r, EMIT(r, "Concat", rule_unsqueeze(r, off, 0), rule_unsqueeze(r, on, 0)), "axis", 0);
@@ -138,7 +138,7 @@ static nrw_status raise_one_hot(raising *r, bool *done) {
 }
 
 /* SELECT's condition may be a vector that picks whole rows. */
-static nrw_status raise_select(raising *r, bool *done) {
+static nrw_status raise_select(rewriting *r, bool *done) {
     nrw_value *c = rule_in(r, 0), *x = rule_in(r, 1);
     if (c->type.rank < 0 || x->type.rank < 0) return NRW_OK;
     if (c->type.rank == 1 && x->type.rank > 1) {
@@ -151,7 +151,7 @@ static nrw_status raise_select(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_where(raising *r, bool *done) {
+static nrw_status raise_where(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     if (x->type.dtype != NRW_BOOL) x = rule_cast(r, x, NRW_BOOL);
     nrw_value *v = EMIT(r, "NonZero", x);
@@ -161,7 +161,7 @@ static nrw_status raise_where(raising *r, bool *done) {
 }
 
 /* A part of x, from `start` on, becomes `update`: its rows and columns are counted out. */
-static nrw_status raise_dynamic_update_slice(raising *r, bool *done) {
+static nrw_status raise_dynamic_update_slice(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *update = rule_in(r, 1), *start = rule_to_i64(r, rule_in(r, 2));
     const int rank = x->type.rank;
     int64_t grid_dims[NRW_MAX_RANK + 1], n = 1, at[NRW_MAX_RANK] = {0}, room[NRW_MAX_RANK];
@@ -189,7 +189,7 @@ static nrw_status raise_dynamic_update_slice(raising *r, bool *done) {
 }
 
 /* Matrices with this diagonal and `rest` elsewhere; the diagonal is as long as the shorter side. */
-static nrw_value *with_diagonal(raising *r, nrw_value *diagonal, nrw_value *rest, int64_t rows,
+static nrw_value *with_diagonal(rewriting *r, nrw_value *diagonal, nrw_value *rest, int64_t rows,
                                 int64_t cols) {
     const int64_t dims[2] = {rows, cols};
     nrw_tensor mask;
@@ -206,7 +206,7 @@ static nrw_value *with_diagonal(raising *r, nrw_value *diagonal, nrw_value *rest
     return EMIT(r, "Where", on, line, rest);
 }
 
-static nrw_status raise_matrix_diag(raising *r, bool *done) {
+static nrw_status raise_matrix_diag(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     if (x->type.rank < 1 || x->type.dims[x->type.rank - 1] < 0) return NRW_OK;
     const int64_t n = x->type.dims[x->type.rank - 1];
@@ -215,7 +215,7 @@ static nrw_status raise_matrix_diag(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_matrix_set_diag(raising *r, bool *done) {
+static nrw_status raise_matrix_set_diag(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     const int rank = x->type.rank;
     if (rank < 2 || x->type.dims[rank - 1] < 0 || x->type.dims[rank - 2] < 0) return NRW_OK;
@@ -226,7 +226,7 @@ static nrw_status raise_matrix_set_diag(raising *r, bool *done) {
 }
 
 /* Boxes kept by score, then padding with zeros up to the number asked for. */
-static nrw_status raise_nms(raising *r, bool soft, bool *done) {
+static nrw_status raise_nms(rewriting *r, bool soft, bool *done) {
     nrw_value *boxes = rule_in(r, 0), *scores = rule_in(r, 1);
     int64_t most;
     float sigma = 0;
@@ -252,11 +252,11 @@ static nrw_status raise_nms(raising *r, bool soft, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_nms4(raising *r, bool *done) {
+static nrw_status raise_nms4(rewriting *r, bool *done) {
     return raise_nms(r, false, done);
 }
 
-static nrw_status raise_nms5(raising *r, bool *done) {
+static nrw_status raise_nms5(rewriting *r, bool *done) {
     return raise_nms(r, true, done);
 }
 

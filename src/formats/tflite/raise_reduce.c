@@ -1,17 +1,17 @@
 /* Reductions, and what finds places: maxima, sorted elements. */
 #include <string.h>
 
-#include "formats/tflite/raise.h"
+#include "formats/tflite/rule.h"
 #include "passes/match.h"
 
-static nrw_value *reduced(raising *r, const char *type, nrw_value *x) {
+static nrw_value *reduced(rewriting *r, const char *type, nrw_value *x) {
     nrw_value *axes = rule_to_i64(r, rule_in(r, 1));
     if (!r->failed && axes->type.rank == 0) axes = rule_reshape(r, axes, 1, (int64_t[]){1});
     nrw_value *v = EMIT(r, type, x, axes);
     return rule_set_int(r, v, "keepdims", rule_int(r, "keep_dims", 0));
 }
 
-static nrw_status raise_reduce(raising *r, const char *type, bool *done) {
+static nrw_status raise_reduce(rewriting *r, const char *type, bool *done) {
     int64_t axes[NRW_MAX_RANK];
     *done = true;
     /* No axes: nothing is reduced. */
@@ -24,7 +24,7 @@ static nrw_status raise_reduce(raising *r, const char *type, bool *done) {
 }
 
 /* The mean of an image is an average pool over all of it. */
-static nrw_status raise_mean(raising *r, bool *done) {
+static nrw_status raise_mean(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *y = rule_out(r);
     int64_t axes[NRW_MAX_RANK];
     const int n = rule_ints(rule_in(r, 1), axes, NRW_MAX_RANK), rank = x->type.rank;
@@ -40,37 +40,37 @@ static nrw_status raise_mean(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_sum(raising *r, bool *done) {
+static nrw_status raise_sum(rewriting *r, bool *done) {
     return raise_reduce(r, "ReduceSum", done);
 }
 
-static nrw_status raise_prod(raising *r, bool *done) {
+static nrw_status raise_prod(rewriting *r, bool *done) {
     return raise_reduce(r, "ReduceProd", done);
 }
 
-static nrw_status raise_max(raising *r, bool *done) {
+static nrw_status raise_max(rewriting *r, bool *done) {
     return raise_reduce(r, "ReduceMax", done);
 }
 
-static nrw_status raise_min(raising *r, bool *done) {
+static nrw_status raise_min(rewriting *r, bool *done) {
     return raise_reduce(r, "ReduceMin", done);
 }
 
-static nrw_status raise_any(raising *r, bool *done) {
+static nrw_status raise_any(rewriting *r, bool *done) {
     rule_finish(
         r, rule_cast(r, reduced(r, "ReduceMax", rule_cast(r, rule_in(r, 0), NRW_I32)), NRW_BOOL));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_all(raising *r, bool *done) {
+static nrw_status raise_all(rewriting *r, bool *done) {
     rule_finish(
         r, rule_cast(r, reduced(r, "ReduceMin", rule_cast(r, rule_in(r, 0), NRW_I32)), NRW_BOOL));
     *done = true;
     return NRW_OK;
 }
 
-static nrw_status raise_arg(raising *r, const char *type, bool *done) {
+static nrw_status raise_arg(rewriting *r, const char *type, bool *done) {
     int64_t axis;
     if (rule_ints(rule_in(r, 1), &axis, 1) != 1) return NRW_OK;
     nrw_value *v = rule_set_int(r, EMIT(r, type, rule_in(r, 0)), "axis", axis);
@@ -80,15 +80,15 @@ static nrw_status raise_arg(raising *r, const char *type, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_arg_max(raising *r, bool *done) {
+static nrw_status raise_arg_max(rewriting *r, bool *done) {
     return raise_arg(r, "ArgMax", done);
 }
 
-static nrw_status raise_arg_min(raising *r, bool *done) {
+static nrw_status raise_arg_min(rewriting *r, bool *done) {
     return raise_arg(r, "ArgMin", done);
 }
 
-static nrw_status raise_top_k(raising *r, bool *done) {
+static nrw_status raise_top_k(rewriting *r, bool *done) {
     nrw_value *k = rule_to_i64(r, rule_in(r, 1));
     if (!r->failed && k->type.rank == 0) k = rule_reshape(r, k, 1, (int64_t[]){1});
     nrw_value *v = EMIT(r, "TopK", rule_in(r, 0), k), *places = rule_second(r, v, 1);
@@ -98,7 +98,7 @@ static nrw_status raise_top_k(raising *r, bool *done) {
     return NRW_OK;
 }
 
-static nrw_status raise_unique(raising *r, bool *done) {
+static nrw_status raise_unique(rewriting *r, bool *done) {
     nrw_value *v = rule_set_int(r, EMIT(r, "Unique", rule_in(r, 0)), "sorted", 0);
     nrw_value *places = rule_second(r, v, 2);
     const bool wide = r->node->n_outputs < 2 || r->node->outputs[1] == NULL ||

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "formats/load.h"
-#include "formats/tflite/raise.h"
+#include "formats/tflite/rule.h"
 #include "formats/tflite/tflite.h"
 #include "passes/match.h"
 

@@ -1,11 +1,12 @@
-/* From operators of TensorFlow Lite to ONNX's. An operator just read is a node of the domain
- * "tflite" with its options as attributes; a rule puts nodes of ONNX's before it that make the same
- * output, and the node goes. Without a rule, or where a rule does not know the case, it stays.
+/* From operators of TensorFlow Lite to ONNX's, and back. An operator of TensorFlow Lite is a node
+ * of the domain "tflite" with its options as attributes. A rule takes one node, puts nodes of the
+ * other kind before it that make the same outputs, and the node goes. Without a rule, or where a
+ * rule does not know the case, it stays.
  *
  * Rules call the functions below in a row, like formulas. What fails on the way (out of memory)
  * makes all later calls return NULL, and is reported when the rule is through. */
-#ifndef NRW_FORMATS_TFLITE_RAISE_H
-#define NRW_FORMATS_TFLITE_RAISE_H
+#ifndef NRW_FORMATS_TFLITE_RULE_H
+#define NRW_FORMATS_TFLITE_RULE_H
 
 #include "formats/tflite/read.h"
 
@@ -36,37 +37,46 @@
 #define rule_turn             nrw_tflite_rule_turn
 #define rule_unsqueeze        nrw_tflite_rule_unsqueeze
 
-typedef struct nrw_tflite_raising {
-    nrw_tflite_scope *scope;
+typedef struct nrw_tflite_rewriting {
     nrw_graph *graph;
-    nrw_node *node; /* of the domain "tflite" */
+    nrw_node *node;     /* what is being rewritten */
+    const char *domain; /* of the nodes that are emitted: "" or "tflite" */
+    nrw_arena *scratch;
+    nrw_tflite_scope *scope; /* of raising only */
     bool failed;
     nrw_error *err;
-} raising;
+} rewriting;
 
 typedef struct nrw_tflite_rule {
-    const char *builtin;
-    /* *done false: the case is not known, nothing was changed that matters. */
-    nrw_status (*raise)(raising *r, bool *done);
+    const char *type; /* of the node */
+    /* *done false: the case is not known. */
+    nrw_status (*rewrite)(rewriting *r, bool *done);
 } nrw_tflite_rule;
 
-/* Each family's rules end with a NULL name. */
+/* Each list ends with a NULL type. */
 extern const nrw_tflite_rule nrw_tflite_conv_rules[], nrw_tflite_math_rules[],
     nrw_tflite_move_rules[], nrw_tflite_pick_rules[], nrw_tflite_reduce_rules[];
+/* The other way: what minds where channels lie, and all the rest. */
+extern const nrw_tflite_rule nrw_tflite_lower_image_rules[], nrw_tflite_lower_math_rules[],
+    nrw_tflite_lower_move_rules[];
 
 /* Raises n, which is then gone, if there is a rule for it. */
 nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) NRW_MUST_CHECK;
+const nrw_tflite_rule *nrw_tflite_find_rule(const nrw_tflite_rule *const *lists, const char *type);
+/* Applies a rule (NULL: the operator of the same meaning, if there is one); the node is gone if
+ * *done. */
+nrw_status nrw_tflite_apply(rewriting *r, const nrw_tflite_rule *rule, bool *done) NRW_MUST_CHECK;
 
 /* What the node says.
  * --------------------------------------------------------------------------------- */
 
-static inline nrw_value *rule_in(const raising *r, int i) {
+static inline nrw_value *rule_in(const rewriting *r, int i) {
     return i < r->node->n_inputs ? r->node->inputs[i] : NULL;
 }
-static inline nrw_value *rule_out(const raising *r) {
+static inline nrw_value *rule_out(const rewriting *r) {
     return r->node->outputs[0];
 }
-static inline int64_t rule_int(const raising *r, const char *name, int64_t absent) {
+static inline int64_t rule_int(const rewriting *r, const char *name, int64_t absent) {
     return nrw_attr_int(r->node, name, absent);
 }
 /* A constant of at most `max` integers: how many; -1: it is none. */
@@ -77,46 +87,46 @@ bool rule_is_static(const nrw_value *v);
 /* Making.
  * --------------------------------------------------------------------------------------------- */
 
-/* A node of ONNX's before the raised one; inputs may be NULL. Its first output. */
-nrw_value *rule_emit(raising *r, const char *type, int n_in, nrw_value *const *in);
+/* A node before the one that is rewritten; inputs may be NULL. Its first output. */
+nrw_value *rule_emit(rewriting *r, const char *type, int n_in, nrw_value *const *in);
 #define EMIT(r, type, ...)                                                                         \
     rule_emit((r), (type), (int)(sizeof((nrw_value *[]){__VA_ARGS__}) / sizeof(nrw_value *)),      \
               (nrw_value *[]){__VA_ARGS__})
 /* Another output of the node that makes v. */
-nrw_value *rule_second(raising *r, nrw_value *v, int index);
+nrw_value *rule_second(rewriting *r, nrw_value *v, int index);
 /* Attributes of the node that makes v. Return v. */
-nrw_value *rule_set_int(raising *r, nrw_value *v, const char *name, int64_t x);
-nrw_value *rule_set_float(raising *r, nrw_value *v, const char *name, float x);
-nrw_value *rule_set_str(raising *r, nrw_value *v, const char *name, const char *x);
-nrw_value *rule_set_ints(raising *r, nrw_value *v, const char *name, int64_t n, const int64_t *x);
+nrw_value *rule_set_int(rewriting *r, nrw_value *v, const char *name, int64_t x);
+nrw_value *rule_set_float(rewriting *r, nrw_value *v, const char *name, float x);
+nrw_value *rule_set_str(rewriting *r, nrw_value *v, const char *name, const char *x);
+nrw_value *rule_set_ints(rewriting *r, nrw_value *v, const char *name, int64_t n, const int64_t *x);
 
-nrw_value *rule_i64s(raising *r, int64_t n, const int64_t *x); /* a constant of rank 1 */
-nrw_value *rule_i64(raising *r, int64_t x);                    /* of rank 0 */
-nrw_value *rule_f32(raising *r, float x);
+nrw_value *rule_i64s(rewriting *r, int64_t n, const int64_t *x); /* a constant of rank 1 */
+nrw_value *rule_i64(rewriting *r, int64_t x);                    /* of rank 0 */
+nrw_value *rule_f32(rewriting *r, float x);
 /* x as a constant of rank 0 of v's element type. */
-nrw_value *rule_like(raising *r, const nrw_value *v, double x);
-nrw_value *rule_cast(raising *r, nrw_value *v, nrw_dtype to);
-nrw_value *rule_to_i64(raising *r, nrw_value *v); /* v itself, or widened */
+nrw_value *rule_like(rewriting *r, const nrw_value *v, double x);
+nrw_value *rule_cast(rewriting *r, nrw_value *v, nrw_dtype to);
+nrw_value *rule_to_i64(rewriting *r, nrw_value *v); /* v itself, or widened */
 /* v turned; a constant is turned right away, its scales with it. */
-nrw_value *rule_turn(raising *r, nrw_value *v, int rank, const int64_t *perm);
+nrw_value *rule_turn(rewriting *r, nrw_value *v, int rank, const int64_t *perm);
 /* Images and volumes between channels last and channels first; rank 3 to 5. */
-nrw_value *rule_to_first(raising *r, nrw_value *v, int rank);
-nrw_value *rule_to_last(raising *r, nrw_value *v, int rank);
-nrw_value *rule_reshape(raising *r, nrw_value *v, int rank, const int64_t *dims);
-nrw_value *rule_shape_of(raising *r, nrw_value *v); /* int64, rank 1 */
-nrw_value *rule_unsqueeze(raising *r, nrw_value *v, int64_t axis);
-nrw_value *rule_squeeze(raising *r, nrw_value *v, int64_t axis);
+nrw_value *rule_to_first(rewriting *r, nrw_value *v, int rank);
+nrw_value *rule_to_last(rewriting *r, nrw_value *v, int rank);
+nrw_value *rule_reshape(rewriting *r, nrw_value *v, int rank, const int64_t *dims);
+nrw_value *rule_shape_of(rewriting *r, nrw_value *v); /* int64, rank 1 */
+nrw_value *rule_unsqueeze(rewriting *r, nrw_value *v, int64_t axis);
+nrw_value *rule_squeeze(rewriting *r, nrw_value *v, int64_t axis);
 
 /* v stands for real numbers by the same integers as `like` does. Returns v. */
-nrw_value *rule_quant_as(raising *r, nrw_value *v, const nrw_value *like);
+nrw_value *rule_quant_as(rewriting *r, nrw_value *v, const nrw_value *like);
 
 /* v is what output i of the node was. */
-void rule_finish_output(raising *r, int i, nrw_value *v);
-static inline void rule_finish(raising *r, nrw_value *v) {
+void rule_finish_output(rewriting *r, int i, nrw_value *v);
+static inline void rule_finish(rewriting *r, nrw_value *v) {
     rule_finish_output(r, 0, v);
 }
 /* The fused activation, then as above. false: an activation that is not known; nothing was done. */
-bool rule_knows_activation(const raising *r);
-void rule_finish_activated(raising *r, nrw_value *v);
+bool rule_knows_activation(const rewriting *r);
+void rule_finish_activated(rewriting *r, nrw_value *v);
 
 #endif
