@@ -81,14 +81,16 @@ nrw_status nrw_save(const nrw_model *m, const char *path, const nrw_save_options
                     nrw_error *err) {
     static const nrw_save_options defaults = {0};
     if (options == NULL) options = &defaults;
-    if (!ends_with(path, ".onnx"))
-        NRW_FAIL(err, NRW_ERR_UNSUPPORTED, "%s: models are written as .onnx", path);
+    const bool onnx = ends_with(path, ".onnx"), tflite = ends_with(path, ".tflite");
+    if (!onnx && !tflite)
+        NRW_FAIL(err, NRW_ERR_UNSUPPORTED, "%s: models are written as .onnx or .tflite", path);
     nrw_model *copy;
     NRW_TRY(nrw_model_clone(m, &copy, err));
     nrw_status s = nrw_run_pipeline(copy, NRW_PIPELINE_EXPORT, NULL, err);
-    if (s == NRW_OK)
+    if (s == NRW_OK && tflite) s = nrw_tflite_save(copy, path, err);
+    if (s == NRW_OK && onnx)
         s = nrw_onnx_lower_quantization(copy, options->onnx_style == NRW_ONNX_QOPERATOR, err);
-    if (s == NRW_OK) s = nrw_onnx_save(copy, path, NULL, err);
+    if (s == NRW_OK && onnx) s = nrw_onnx_save(copy, path, NULL, err);
     nrw_model_destroy(copy);
     return s;
 }

@@ -37,6 +37,9 @@ nrw_status nrw_run_pass(nrw_model *m, const nrw_pass *pass, const nrw_pass_watch
                         nrw_error *err) NRW_MUST_CHECK;
 const nrw_pass *nrw_pass_find(const char *name); /* NULL: no such pass */
 
+/* Activations that are bytes of the other sign than `to` (U8 or I8) become such. */
+nrw_status nrw_flip_bytes(nrw_model *m, nrw_dtype to, nrw_error *err) NRW_MUST_CHECK;
+
 extern const nrw_pass nrw_pass_freeze_defaults;
 extern const nrw_pass nrw_pass_infer_shapes;
 extern const nrw_pass nrw_pass_fold_constants;

@@ -16,6 +16,16 @@ bool rule_is_static(const nrw_value *v) {
     return nrw_type_is_static(&v->type);
 }
 
+bool rule_is_never_negative(const nrw_value *v) {
+    double lo, hi;
+    const nrw_quant *q = v->quant;
+    if (q != NULL && q->axis < 0 && !q->dynamic)
+        return q->zero_point[0] <= nrw_dtype_get(q->dtype)->min;
+    if (v->producer == NULL) return false;
+    if (nrw_is(v->producer, "Sigmoid") || nrw_is(v->producer, "Softmax")) return true;
+    return nrw_clamp_bounds(v->producer, &lo, &hi) && lo >= 0;
+}
+
 /* Making. */
 
 static nrw_value *fail(rewriting *r) {
@@ -26,7 +36,9 @@ static nrw_value *fail(rewriting *r) {
 nrw_value *rule_emit(rewriting *r, const char *type, int n_in, nrw_value *const *in) {
     if (r->failed) return NULL;
     while (n_in > 0 && in[n_in - 1] == NULL) n_in--;
-    nrw_value *v = nrw_value_new(r->graph, NULL, NULL);
+    /* Nobody infers the shapes of operators of TensorFlow Lite: most of what rules make on the way
+     * looks like the output, and rules say where it does not. */
+    nrw_value *v = nrw_value_new(r->graph, NULL, r->domain[0] != 0 ? &rule_out(r)->type : NULL);
     nrw_node *n = nrw_node_new(r->graph, nrw_op_find(type, r->domain), type, r->domain, NULL, n_in,
                                1, r->node);
     if (v == NULL || n == NULL) return fail(r);
@@ -83,6 +95,28 @@ nrw_value *rule_i64s(rewriting *r, int64_t n, const int64_t *x) {
 
 nrw_value *rule_i64(rewriting *r, int64_t x) {
     nrw_value *v = r->failed ? NULL : nrw_const_i64(r->graph, NULL, 0, 1, &x);
+    return v != NULL ? v : fail(r);
+}
+
+nrw_value *rule_i32s(rewriting *r, int rank, const int64_t *dims, const int32_t *x) {
+    nrw_tensor t;
+    if (r->failed) return NULL;
+    if (nrw_tensor_new(&r->graph->model->arena, NRW_I32, rank, dims, &t, r->err) != NRW_OK)
+        return fail(r);
+    memcpy(t.data, x, nrw_tensor_bytes(&t));
+    nrw_value *v = nrw_const_new(r->graph, NULL, &t);
+    return v != NULL ? v : fail(r);
+}
+
+nrw_value *rule_lowest(rewriting *r, const nrw_quant *q) {
+    nrw_tensor t;
+    const int64_t least = nrw_dtype_get(q->dtype)->min;
+    if (r->failed) return NULL;
+    if (nrw_tensor_new(&r->graph->model->arena, q->dtype, 0, NULL, &t, r->err) != NRW_OK ||
+        nrw_from_i64(q->dtype, &least, t.data, 1, r->err) != NRW_OK)
+        return fail(r);
+    t.quant = q;
+    nrw_value *v = nrw_const_new(r->graph, NULL, &t);
     return v != NULL ? v : fail(r);
 }
 

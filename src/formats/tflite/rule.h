@@ -11,31 +11,34 @@
 #include "formats/tflite/read.h"
 
 /* Formulas read better with short names; the linker sees long ones. */
-#define rule_cast             nrw_tflite_rule_cast
-#define rule_emit             nrw_tflite_rule_emit
-#define rule_f32              nrw_tflite_rule_f32
-#define rule_finish_activated nrw_tflite_rule_finish_activated
-#define rule_finish_output    nrw_tflite_rule_finish_output
-#define rule_i64              nrw_tflite_rule_i64
-#define rule_i64s             nrw_tflite_rule_i64s
-#define rule_ints             nrw_tflite_rule_ints
-#define rule_is_static        nrw_tflite_rule_is_static
-#define rule_knows_activation nrw_tflite_rule_knows_activation
-#define rule_like             nrw_tflite_rule_like
-#define rule_quant_as         nrw_tflite_rule_quant_as
-#define rule_reshape          nrw_tflite_rule_reshape
-#define rule_second           nrw_tflite_rule_second
-#define rule_set_float        nrw_tflite_rule_set_float
-#define rule_set_int          nrw_tflite_rule_set_int
-#define rule_set_ints         nrw_tflite_rule_set_ints
-#define rule_set_str          nrw_tflite_rule_set_str
-#define rule_shape_of         nrw_tflite_rule_shape_of
-#define rule_squeeze          nrw_tflite_rule_squeeze
-#define rule_to_first         nrw_tflite_rule_to_first
-#define rule_to_i64           nrw_tflite_rule_to_i64
-#define rule_to_last          nrw_tflite_rule_to_last
-#define rule_turn             nrw_tflite_rule_turn
-#define rule_unsqueeze        nrw_tflite_rule_unsqueeze
+#define rule_cast              nrw_tflite_rule_cast
+#define rule_emit              nrw_tflite_rule_emit
+#define rule_f32               nrw_tflite_rule_f32
+#define rule_finish_activated  nrw_tflite_rule_finish_activated
+#define rule_finish_output     nrw_tflite_rule_finish_output
+#define rule_i32s              nrw_tflite_rule_i32s
+#define rule_i64               nrw_tflite_rule_i64
+#define rule_i64s              nrw_tflite_rule_i64s
+#define rule_ints              nrw_tflite_rule_ints
+#define rule_is_never_negative nrw_tflite_rule_is_never_negative
+#define rule_is_static         nrw_tflite_rule_is_static
+#define rule_knows_activation  nrw_tflite_rule_knows_activation
+#define rule_like              nrw_tflite_rule_like
+#define rule_lowest            nrw_tflite_rule_lowest
+#define rule_quant_as          nrw_tflite_rule_quant_as
+#define rule_reshape           nrw_tflite_rule_reshape
+#define rule_second            nrw_tflite_rule_second
+#define rule_set_float         nrw_tflite_rule_set_float
+#define rule_set_int           nrw_tflite_rule_set_int
+#define rule_set_ints          nrw_tflite_rule_set_ints
+#define rule_set_str           nrw_tflite_rule_set_str
+#define rule_shape_of          nrw_tflite_rule_shape_of
+#define rule_squeeze           nrw_tflite_rule_squeeze
+#define rule_to_first          nrw_tflite_rule_to_first
+#define rule_to_i64            nrw_tflite_rule_to_i64
+#define rule_to_last           nrw_tflite_rule_to_last
+#define rule_turn              nrw_tflite_rule_turn
+#define rule_unsqueeze         nrw_tflite_rule_unsqueeze
 
 typedef struct nrw_tflite_rewriting {
     nrw_graph *graph;
@@ -59,6 +62,8 @@ extern const nrw_tflite_rule nrw_tflite_conv_rules[], nrw_tflite_math_rules[],
 /* The other way: what minds where channels lie, and all the rest. */
 extern const nrw_tflite_rule nrw_tflite_lower_image_rules[], nrw_tflite_lower_math_rules[],
     nrw_tflite_lower_move_rules[];
+/* Between operators of ONNX's: those that have no equal become several that have. */
+extern const nrw_tflite_rule nrw_tflite_prepare_rules[];
 
 /* Raises n, which is then gone, if there is a rule for it. */
 nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) NRW_MUST_CHECK;
@@ -81,6 +86,8 @@ static inline int64_t rule_int(const rewriting *r, const char *name, int64_t abs
 }
 /* A constant of at most `max` integers: how many; -1: it is none. */
 int rule_ints(const nrw_value *v, int64_t *out, int max);
+/* No element is below zero, by the operator that makes it or by its integers. */
+bool rule_is_never_negative(const nrw_value *v);
 /* The lengths are all fixed. */
 bool rule_is_static(const nrw_value *v);
 
@@ -102,6 +109,8 @@ nrw_value *rule_set_ints(rewriting *r, nrw_value *v, const char *name, int64_t n
 
 nrw_value *rule_i64s(rewriting *r, int64_t n, const int64_t *x); /* a constant of rank 1 */
 nrw_value *rule_i64(rewriting *r, int64_t x);                    /* of rank 0 */
+nrw_value *rule_i32s(rewriting *r, int rank, const int64_t *dims, const int32_t *x);
+nrw_value *rule_lowest(rewriting *r, const nrw_quant *q); /* the least that q can stand for */
 nrw_value *rule_f32(rewriting *r, float x);
 /* x as a constant of rank 0 of v's element type. */
 nrw_value *rule_like(rewriting *r, const nrw_value *v, double x);
