@@ -4,6 +4,7 @@
 
 #include "formats/tflite/rule.h"
 #include "formats/tflite/write.h"
+#include "passes/for_plans.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
@@ -124,6 +125,7 @@ static nrw_status lower(lowering *l, nrw_model *m) {
     NRW_TRY(check_shapes(l->graph, err));
     NRW_TRY(apply_rules(l, image_rules, "tflite"));
     NRW_TRY(nrw_run_pipeline(m, NRW_PIPELINE_TURN, NULL, err));
+    NRW_TRY(nrw_alias_transposes(m, NULL, err));
     NRW_TRY(apply_rules(l, other_rules, "tflite"));
     NRW_TRY(rename_operators(l));
     NRW_TRY(refuse_others(l->graph, err));

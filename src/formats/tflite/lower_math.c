@@ -21,8 +21,12 @@ static nrw_status lower_sub(rewriting *r, bool *done) {
 }
 
 static nrw_status lower_mul(rewriting *r, bool *done) {
-    const nrw_value *x = rule_in(r, 0);
-    return lower_pair(r, x == rule_in(r, 1) && x->quant == NULL ? "SQUARE" : "MUL", done);
+    nrw_value *x = rule_in(r, 0);
+    if (x != rule_in(r, 1) || x->quant != NULL || x->type.dtype != NRW_F32)
+        return lower_pair(r, "MUL", done);
+    rule_finish(r, EMIT(r, "SQUARE", x));
+    *done = true;
+    return NRW_OK;
 }
 
 /* Integers round towards zero in both. */

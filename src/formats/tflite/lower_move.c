@@ -15,8 +15,14 @@ static nrw_value *vector(rewriting *r, int n, const int64_t *x) {
 /* The output's shape is known, so whatever led to it need not be written. */
 static nrw_status lower_shape(rewriting *r, bool *done) {
     const nrw_type *y = &rule_out(r)->type;
+    nrw_value *x = rule_in(r, 0);
     if (!nrw_type_is_static(y)) return NRW_OK;
-    rule_finish(r, EMIT(r, "RESHAPE", rule_in(r, 0), vector(r, y->rank, y->dims)));
+    /* Several in a row come to the last. */
+    while (x->producer != NULL && strcmp(x->producer->domain, "tflite") == 0 &&
+           strcmp(x->producer->type, "RESHAPE") == 0 &&
+           nrw_quant_equal(x->quant, x->producer->inputs[0]->quant))
+        x = x->producer->inputs[0];
+    rule_finish(r, EMIT(r, "RESHAPE", x, vector(r, y->rank, y->dims)));
     *done = true;
     return NRW_OK;
 }

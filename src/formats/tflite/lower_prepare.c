@@ -187,10 +187,13 @@ static nrw_status prepare_swish(rewriting *r, bool *done) {
 }
 
 static nrw_status prepare_hard_sigmoid(rewriting *r, bool *done) {
-    nrw_value *v =
-        EMIT(r, "Mul", rule_in(r, 0), rule_f32(r, nrw_attr_float(r->node, "alpha", 0.2f)));
-    v = EMIT(r, "Add", v, rule_f32(r, nrw_attr_float(r->node, "beta", 0.5f)));
-    rule_finish(r, EMIT(r, "Clip", v, rule_f32(r, 0), rule_f32(r, 1)));
+    /* A sixth of what is cut off at 6, for which there is an activation. */
+    const float alpha = 6 * nrw_attr_float(r->node, "alpha", 0.2f);
+    nrw_value *v = rule_in(r, 0);
+    if (fabsf(alpha - 1) > 1e-6f) v = EMIT(r, "Mul", v, rule_f32(r, alpha));
+    v = EMIT(r, "Add", v, rule_f32(r, 6 * nrw_attr_float(r->node, "beta", 0.5f)));
+    v = EMIT(r, "Clip", v, rule_f32(r, 0), rule_f32(r, 6));
+    rule_finish(r, EMIT(r, "Mul", v, rule_f32(r, 1.0f / 6)));
     *done = true;
     return NRW_OK;
 }
