@@ -223,8 +223,18 @@ typedef enum nrw_calibrator {
     NRW_CALIBRATE_MSE
 } nrw_calibrator;
 
+typedef enum nrw_target {
+    NRW_TARGET_DEFAULT = 0, /* as onnxruntime */
+    NRW_TARGET_ONNXRUNTIME, /* also OpenVINO: layers in integers, and what lies between them */
+    NRW_TARGET_TFLITE /* LiteRT, TensorFlow Lite for Microcontrollers: integers from end to end,
+                         with scales where its kernels want them */
+} nrw_target;
+
 typedef struct nrw_quantize_options {
     nrw_mode mode;
+    nrw_target target; /* the runtime that the result is made for */
+    bool integer_io;   /* static mode: callers give and get integers where inputs and outputs are
+                          quantized */
     int weight_bits, activation_bits; /* 0: 8 and 8 (16 and 32 for the float modes) */
     enum { NRW_PER_CHANNEL = 0, NRW_PER_TENSOR, NRW_PER_BLOCK } granularity;
     int64_t block; /* elements that share a scale, per block */

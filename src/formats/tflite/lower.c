@@ -114,14 +114,19 @@ static nrw_status check_shapes(const nrw_graph *g, nrw_error *err) {
     return NRW_OK;
 }
 
+static nrw_status prepare(lowering *l, nrw_model *m) {
+    NRW_TRY(nrw_run_pass(m, &nrw_pass_fuse_gelu, NULL, l->err));
+    NRW_TRY(apply_rules(l, prepare_rules, ""));
+    NRW_TRY(nrw_run_pass(m, &nrw_pass_infer_shapes, NULL, l->err));
+    return nrw_run_pass(m, &nrw_pass_fold_constants, NULL, l->err);
+}
+
 static nrw_status lower(lowering *l, nrw_model *m) {
     nrw_error *err = l->err;
     NRW_TRY(fix_inputs(l->graph, err));
     NRW_TRY(nrw_run_pipeline(m, NRW_PIPELINE_RUN, NULL, err));
     NRW_TRY(nrw_flip_bytes(m, NRW_I8, err));
-    NRW_TRY(apply_rules(l, prepare_rules, ""));
-    NRW_TRY(nrw_run_pass(m, &nrw_pass_infer_shapes, NULL, err));
-    NRW_TRY(nrw_run_pass(m, &nrw_pass_fold_constants, NULL, err));
+    NRW_TRY(prepare(l, m));
     NRW_TRY(check_shapes(l->graph, err));
     NRW_TRY(apply_rules(l, image_rules, "tflite"));
     NRW_TRY(nrw_run_pipeline(m, NRW_PIPELINE_TURN, NULL, err));
@@ -132,12 +137,21 @@ static nrw_status lower(lowering *l, nrw_model *m) {
     return nrw_run_pass(m, &nrw_pass_dead_code, NULL, err);
 }
 
-nrw_status nrw_tflite_lower(nrw_model *m, nrw_error *err) {
+static nrw_status with_scratch(nrw_model *m, nrw_status (*work)(lowering *l, nrw_model *m),
+                               nrw_error *err) {
     lowering l = {.graph = m->graph, .err = err};
     nrw_arena_init(&l.scratch, m->arena.allocator);
-    nrw_status s = lower(&l, m);
+    nrw_status s = work(&l, m);
     nrw_arena_free(&l.scratch);
     return s;
+}
+
+nrw_status nrw_tflite_prepare(nrw_model *m, nrw_error *err) {
+    return with_scratch(m, prepare, err);
+}
+
+nrw_status nrw_tflite_lower(nrw_model *m, nrw_error *err) {
+    return with_scratch(m, lower, err);
 }
 
 /* Fused activations. */

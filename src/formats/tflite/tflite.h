@@ -21,6 +21,10 @@ nrw_status nrw_tflite_load(const nrw_context *c, const char *path, nrw_model **o
 nrw_status nrw_tflite_load_bytes(const nrw_context *c, const void *bytes, size_t size,
                                  nrw_model **out, nrw_error *err) NRW_MUST_CHECK;
 
+/* Operators of ONNX's that TensorFlow Lite has no equal of become several that it has, so that each
+ * can be given a range. */
+nrw_status nrw_tflite_prepare(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
+
 /* Writes the model, which is used up: its graph becomes one of TensorFlow Lite's operators. Shapes
  * must be fixed but for a batch, which becomes 1. The file appears whole or not at all. */
 nrw_status nrw_tflite_save(nrw_model *m, const char *path, nrw_error *err) NRW_MUST_CHECK;

@@ -528,6 +528,7 @@ nrw_status nrw_tflite_save(nrw_model *m, const char *path, nrw_error *err) {
     NRW_TRY_CTX(err, nrw_tflite_lower(m, err), "%s", path);
     NRW_TRY_CTX(err, nrw_tflite_fuse_activations(m->graph, err), "%s", path);
     NRW_TRY_CTX(err, nrw_tflite_fit_integers(m, err), "%s", path);
+    NRW_TRY_CTX(err, nrw_tflite_store_halves(m->graph, err), "%s", path);
     NRW_TRY_CTX(err, write_file(m, path, err), "%s", path);
     return NRW_OK;
 }

@@ -13,6 +13,8 @@ nrw_status nrw_tflite_lower(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
 nrw_status nrw_tflite_fit_integers(nrw_model *m, nrw_error *err) NRW_MUST_CHECK;
 /* Activations right behind operators that have them for an option become that option. */
 nrw_status nrw_tflite_fuse_activations(nrw_graph *g, nrw_error *err) NRW_MUST_CHECK;
+/* Float constants that lose nothing in half precision are stored so. */
+nrw_status nrw_tflite_store_halves(nrw_graph *g, nrw_error *err) NRW_MUST_CHECK;
 /* The version of its operator that a builtin needs. */
 int nrw_tflite_version(const nrw_node *n);
 
