@@ -11,9 +11,11 @@ static bool flips(const nrw_value *v, nrw_dtype to) {
 }
 
 static const nrw_quant *flipped(nrw_model *m, const nrw_quant *q) {
-    return q->dtype == NRW_I8
-               ? nrw_quant_per_tensor(&m->arena, NRW_U8, q->scale[0], q->zero_point[0] + 128)
-               : nrw_quant_per_tensor(&m->arena, NRW_I8, q->scale[0], q->zero_point[0] - 128);
+    const bool to_unsigned = q->dtype == NRW_I8;
+    nrw_quant *f = nrw_quant_per_tensor(&m->arena, to_unsigned ? NRW_U8 : NRW_I8, q->scale[0],
+                                        q->zero_point[0] + (to_unsigned ? 128 : -128));
+    if (f != NULL) f->rounding = q->rounding;
+    return f;
 }
 
 static nrw_node *requantize(nrw_value *x, nrw_value *y, nrw_node *before, nrw_error *err) {

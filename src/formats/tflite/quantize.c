@@ -305,7 +305,11 @@ static nrw_status fit_bias(fitting *f, nrw_node *n, const row *r) {
     nrw_quant *q = nrw_arena_calloc(a, 1, sizeof *q);
     if (scale == NULL || zero == NULL || q == NULL) NRW_OOM(f->err);
     for (int64_t i = 0; i < w->count; i++) scale[i] = x->scale[0] * w->scale[i];
-    *q = (nrw_quant){NRW_I32, w->count > 1 ? 0 : -1, 0, w->count, scale, zero, false};
+    *q = (nrw_quant){.dtype = NRW_I32,
+                     .axis = w->count > 1 ? 0 : -1,
+                     .count = w->count,
+                     .scale = scale,
+                     .zero_point = zero};
     if (b->quant != NULL && b->quant->dtype == NRW_I32 && b->quant->count == q->count) {
         bool same = true;
         for (int64_t i = 0; i < q->count; i++)

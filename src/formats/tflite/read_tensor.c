@@ -49,7 +49,12 @@ static nrw_quant *new_quant(nrw_tflite_scope *s, nrw_dtype dtype, int64_t count,
     *scale = nrw_arena_calloc(a, (size_t)count, sizeof **scale);
     *zero = nrw_arena_calloc(a, (size_t)count, sizeof **zero);
     if (q == NULL || *scale == NULL || *zero == NULL) return NULL;
-    *q = (nrw_quant){dtype, -1, 0, count, *scale, *zero, false};
+    *q = (nrw_quant){.dtype = dtype,
+                     .axis = -1,
+                     .count = count,
+                     .scale = *scale,
+                     .zero_point = *zero,
+                     .rounding = dtype == NRW_U8 ? NRW_ROUND_LITERT_U8 : NRW_ROUND_LITERT};
     return q;
 }
 
