@@ -9,6 +9,7 @@
 #include "ir/graph.h"
 #include "narrow/narrow.h"
 #include "ops/op.h"
+#include "passes/match.h"
 #include "passes/pass.h"
 
 static bool looks_like_text(const unsigned char *bytes, size_t n) {
@@ -72,6 +73,18 @@ void nrw_model_free(nrw_model *m) {
     nrw_model_destroy(m);
 }
 
+/* ONNX has no word for operators that only TensorFlow Lite knows. */
+static nrw_status refuse_foreign(nrw_graph *g, void *user, nrw_error *err) {
+    const char *path = user;
+    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
+        if (strcmp(n->domain, "tflite") != 0) continue;
+        NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
+                 "%s: node '%s' (%s): ONNX has no operator that does this; write .tflite instead",
+                 path, n->name, n->type);
+    }
+    return NRW_OK;
+}
+
 static bool ends_with(const char *s, const char *end) {
     size_t n = strlen(s), k = strlen(end);
     return n > k && strcmp(s + n - k, end) == 0;
@@ -88,6 +101,8 @@ nrw_status nrw_save(const nrw_model *m, const char *path, const nrw_save_options
     NRW_TRY(nrw_model_clone(m, &copy, err));
     nrw_status s = nrw_run_pipeline(copy, NRW_PIPELINE_EXPORT, NULL, err);
     if (s == NRW_OK && tflite) s = nrw_tflite_save(copy, path, err);
+    if (s == NRW_OK && onnx)
+        s = nrw_each_graph(copy->graph, refuse_foreign, (void *)(uintptr_t)path, err);
     if (s == NRW_OK && onnx)
         s = nrw_onnx_lower_quantization(copy, options->onnx_style == NRW_ONNX_QOPERATOR, err);
     if (s == NRW_OK && onnx) s = nrw_onnx_save(copy, path, NULL, err);

@@ -31,6 +31,7 @@ static nrw_status clone_value(cloner *c, nrw_graph *g, const nrw_graph *from, co
     if (v->quant != NULL && (copy->quant = nrw_quant_copy(arena, v->quant)) == NULL)
         NRW_OOM(c->err);
     copy->as_integers = v->as_integers;
+    copy->is_state = v->is_state;
     if (v->data != NULL) {
         nrw_tensor *data = nrw_arena_dup(arena, v->data, sizeof *data);
         if (data == NULL) NRW_OOM(c->err);

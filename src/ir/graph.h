@@ -79,8 +79,10 @@ struct nrw_value {
     int producer_index;
     bool as_integers; /* an annotated input or output of the main graph: callers give and get the
                          integers themselves, not the real numbers that they stand for */
-    bool is_input;    /* a graph input. May have data too: a default that callers may override */
-    nrw_use *uses;    /* every consumer edge, and every time it is a graph output */
+    bool is_state; /* a constant of zeros that the file means to be updated from run to run; every
+                      run here begins with the zeros */
+    bool is_input; /* a graph input. May have data too: a default that callers may override */
+    nrw_use *uses; /* every consumer edge, and every time it is a graph output */
     size_t n_uses, cap_uses;
     nrw_string raw_type; /* the file's type bytes when Narrow has no such type (maps, sparse);
                             written back */

@@ -121,8 +121,17 @@ static nrw_status prepare(lowering *l, nrw_model *m) {
     return nrw_run_pass(m, &nrw_pass_fold_constants, NULL, l->err);
 }
 
+/* Operators that reading left as they were, which writing does as well. */
+static nrw_status mark_kept(const nrw_graph *g, nrw_error *err) {
+    for (nrw_node *n = g->first; n != NULL; n = n->next) {
+        if (strcmp(n->domain, "tflite") == 0) NRW_TRY(nrw_node_set_int(n, "kept", 1, err));
+    }
+    return NRW_OK;
+}
+
 static nrw_status lower(lowering *l, nrw_model *m) {
     nrw_error *err = l->err;
+    NRW_TRY(mark_kept(l->graph, err));
     NRW_TRY(fix_inputs(l->graph, err));
     NRW_TRY(nrw_run_pipeline(m, NRW_PIPELINE_RUN, NULL, err));
     NRW_TRY(nrw_flip_bytes(m, NRW_I8, err));

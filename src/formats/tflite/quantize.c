@@ -432,6 +432,7 @@ nrw_status nrw_tflite_fit_integers(nrw_model *m, nrw_error *err) {
     NRW_TRY(fit_border(&f));
     for (nrw_node *n = m->graph->first, *next; n != NULL; n = next) {
         next = n->next;
+        if (nrw_node_attr(n, "kept") != NULL) continue; /* as it was read */
         const row r = find_row(n);
         NRW_TRY_CTX(err, is_integer(n, &r) ? fit_node(&f, n, &r) : widen_node(&f, n, &r),
                     "node '%s' (%s)", n->name, n->type);

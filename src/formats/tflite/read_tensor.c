@@ -386,6 +386,7 @@ static nrw_status make_zeros(nrw_tflite_scope *s, tensor *t, nrw_value **out) {
     const char *name = nrw_tflite_fresh_name(r, t->name);
     *out = name != NULL ? nrw_const_new(s->graph, name, &x) : NULL;
     if (*out == NULL) NRW_OOM(r->err);
+    (*out)->is_state = nrw_fb_int(&t->t, TENSOR_IS_VARIABLE, NRW_FB_BOOL, 0) != 0;
     return NRW_OK;
 }
 

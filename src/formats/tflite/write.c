@@ -157,7 +157,7 @@ static nrw_status collect_buffers(writer *w) {
         const nrw_value *v = w->tensors[i];
         const void *data = NULL;
         uint64_t size = 0;
-        if (v->data == NULL || v->is_input) continue;
+        if (v->data == NULL || v->is_input || v->is_state) continue;
         NRW_TRY_CTX(w->err, stored_bytes(w, v, &data, &size), "constant '%s'", v->name);
         NRW_TRY(add_buffer(w, data, size, &w->buffer_of[i]));
     }
@@ -226,6 +226,7 @@ static nrw_status put_tensor(writer *w, size_t i, nrw_fb_ref *out) {
     nrw_fb_set_int(&w->b, TENSOR_BUFFER, NRW_FB_U32, w->buffer_of[i], 0);
     nrw_fb_set_ref(&w->b, TENSOR_NAME, name);
     nrw_fb_set_ref(&w->b, TENSOR_QUANT, quant);
+    nrw_fb_set_int(&w->b, TENSOR_IS_VARIABLE, NRW_FB_BOOL, v->is_state, 0);
     nrw_fb_set_int(&w->b, TENSOR_HAS_RANK, NRW_FB_BOOL, v->type.rank >= 0, 0);
     *out = nrw_fb_end(&w->b);
     return NRW_OK;
