@@ -124,6 +124,14 @@ typedef struct nrw_opset {
     int64_t version;
 } nrw_opset;
 
+/* What callers of a .tflite file call it and its inputs and outputs, beside the tensors' names. */
+typedef struct nrw_signature {
+    const char *key;         /* NULL: the file has none */
+    const char **inputs;     /* [n_inputs]; NULL where it has none for one */
+    const char **outputs;    /* [n_outputs] */
+    int n_inputs, n_outputs; /* of the main graph */
+} nrw_signature;
+
 /* How a model came in and what else its file holds; the text form does not show it. */
 struct nrw_model {
     const nrw_context *context;
@@ -140,6 +148,7 @@ struct nrw_model {
     int64_t model_version, ir_version;
     const nrw_string *metadata; /* key, value, key, value, …: [2 * n_metadata] */
     int n_metadata;
+    nrw_signature signature;
     const char **symbols; /* names of symbolic dims; symbol k is dim -(k + 2) */
     size_t n_symbols, cap_symbols;
     struct nrw_shared

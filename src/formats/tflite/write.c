@@ -389,14 +389,16 @@ static nrw_status put_subgraph(writer *w, nrw_fb_ref *out) {
     return NRW_OK;
 }
 
-static nrw_fb_ref put_map(writer *w, nrw_value *const *list, int n) {
+/* names: what a signature calls them; NULL, or NULL for one: their own names. */
+static nrw_fb_ref put_map(writer *w, nrw_value *const *list, int n, const char *const *names) {
     nrw_fb_ref *refs = nrw_arena_calloc(&w->scratch, (size_t)n + 1, sizeof *refs);
     if (refs == NULL) {
         w->b.failed = true;
         return 0;
     }
     for (int i = 0; i < n; i++) {
-        const nrw_fb_ref name = nrw_fb_put_text(&w->b, list[i]->name, strlen(list[i]->name));
+        const char *text = names != NULL && names[i] != NULL ? names[i] : list[i]->name;
+        const nrw_fb_ref name = nrw_fb_put_text(&w->b, text, strlen(text));
         nrw_fb_begin(&w->b);
         nrw_fb_set_ref(&w->b, MAP_NAME, name);
         nrw_fb_set_int(&w->b, MAP_TENSOR, NRW_FB_U32, w->index[list[i]->id] - 1, 0);
@@ -407,9 +409,12 @@ static nrw_fb_ref put_map(writer *w, nrw_value *const *list, int n) {
 
 static nrw_fb_ref put_signature(writer *w) {
     const nrw_graph *g = w->model->graph;
-    const nrw_fb_ref in = put_map(w, g->inputs, g->n_inputs);
-    const nrw_fb_ref out = put_map(w, g->outputs, g->n_outputs);
-    const nrw_fb_ref key = nrw_fb_put_text(&w->b, "serving_default", 15);
+    const nrw_signature *s = &w->model->signature;
+    const bool fits = s->n_inputs == g->n_inputs && s->n_outputs == g->n_outputs;
+    const char *text = s->key != NULL ? s->key : "serving_default";
+    const nrw_fb_ref in = put_map(w, g->inputs, g->n_inputs, fits ? s->inputs : NULL);
+    const nrw_fb_ref out = put_map(w, g->outputs, g->n_outputs, fits ? s->outputs : NULL);
+    const nrw_fb_ref key = nrw_fb_put_text(&w->b, text, strlen(text));
     nrw_fb_begin(&w->b);
     nrw_fb_set_ref(&w->b, SIGNATURE_INPUTS, in);
     nrw_fb_set_ref(&w->b, SIGNATURE_OUTPUTS, out);
