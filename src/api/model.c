@@ -69,6 +69,29 @@ nrw_status nrw_load_bytes(nrw_context *c, const void *bytes, size_t n, nrw_model
     return finish(s, m, "<memory>", out, err);
 }
 
+nrw_status nrw_fix_input(nrw_model *m, int input, int rank, const int64_t *dims, nrw_error *err) {
+    nrw_graph *g = m->graph;
+    if (input < 0 || input >= g->n_inputs)
+        NRW_FAIL(err, NRW_ERR_ARGUMENT, "%s: input %d of %d", m->source, input, g->n_inputs);
+    nrw_value *v = g->inputs[input];
+    if (v->type.rank == NRW_RANK_UNKNOWN && rank >= 0 && rank <= NRW_MAX_RANK) {
+        v->type.rank = rank;
+        for (int i = 0; i < rank; i++) v->type.dims[i] = NRW_DIM_UNKNOWN;
+    }
+    if (rank != v->type.rank)
+        NRW_FAIL(err, NRW_ERR_SHAPE, "%s: input '%s' has %d axes, not %d", m->source, v->name,
+                 v->type.rank, rank);
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] < 0) continue;
+        if (v->type.dims[i] >= 0 && v->type.dims[i] != dims[i])
+            NRW_FAIL(err, NRW_ERR_SHAPE, "%s: axis %d of input '%s' is %lld, not %lld", m->source,
+                     i, v->name, (long long)v->type.dims[i], (long long)dims[i]);
+        v->type.dims[i] = dims[i];
+    }
+    NRW_TRY_CTX(err, nrw_run_pass(m, &nrw_pass_infer_shapes, NULL, err), "%s", m->source);
+    return NRW_OK;
+}
+
 void nrw_model_free(nrw_model *m) {
     nrw_model_destroy(m);
 }

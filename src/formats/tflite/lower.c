@@ -92,7 +92,7 @@ static nrw_status fix_inputs(nrw_graph *g, nrw_error *err) {
             if (k > 0)
                 NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
                          "input '%s': axis %d has no fixed length, which TensorFlow Lite needs; "
-                         "fix it in the model",
+                         "fix it (--shape)",
                          v->name, k);
             v->type.dims[k] = 1;
         }

@@ -350,10 +350,25 @@ static nrw_status fit_node(fitting *f, nrw_node *n, const row *r) {
 
 /* Nodes on reals. */
 
-/* Layers on reals may keep weights of 8 bits: runtimes widen them, or measure the data. */
+/* Layers on reals may keep weights of few bits: runtimes widen them, or measure the data. Where the
+ * data were integers already, measuring them would round again. */
 static bool keeps_weights(const nrw_node *n, const row *r, int i) {
     return r->kind == LAYER && i == r->weights && strcmp(n->type, "TRANSPOSE_CONV") != 0 &&
-           fits_weights(n->inputs[i], r);
+           fits_weights(n->inputs[i], r) && n->inputs[r->first]->quant == NULL &&
+           (n->inputs[r->first]->producer == NULL ||
+            strcmp(n->inputs[r->first]->producer->type, "DEQUANTIZE") != 0);
+}
+
+/* A constant as reals: stored as the integers that it is, where that is worth an operator. */
+static nrw_status widen_constant(fitting *f, nrw_node *n, int i) {
+    enum { BIG_ENOUGH = 256 };
+    nrw_value *v = n->inputs[i], *w;
+    const nrw_quant *q = v->quant;
+    const bool stays = nrw_tensor_count(v->data) >= BIG_ENOUGH && q->block == 0 &&
+                       (q->dtype == NRW_I8 || (q->dtype == NRW_U8 && q->axis < 0));
+    if (!stays) return replace_input(n, i, reals_of(f, v), f->err);
+    NRW_TRY(converted(f, v, NULL, n, &w));
+    return nrw_node_set_input(n, i, w, f->err);
 }
 
 static nrw_status widen_node(fitting *f, nrw_node *n, const row *r) {
@@ -362,7 +377,7 @@ static nrw_status widen_node(fitting *f, nrw_node *n, const row *r) {
         nrw_value *v = n->inputs[i], *w;
         if (v == NULL || v->quant == NULL || keeps_weights(n, r, i)) continue;
         if (v->data != NULL) {
-            NRW_TRY(replace_input(n, i, reals_of(f, v), f->err));
+            NRW_TRY(widen_constant(f, n, i));
             continue;
         }
         if (v->quant->dynamic) continue; /* dealt with before */
