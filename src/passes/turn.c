@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops/op.h"
+#include "passes/for_plans.h"
 #include "passes/match.h"
 
 void nrw_perm_to_last(int rank, int64_t *perm) {
@@ -408,6 +409,13 @@ nrw_status nrw_sink_turn(nrw_node *n, bool *sunk, nrw_error *err) {
     return NRW_OK;
 }
 
+/* Integers turned, then read as reals and turned back: only the reading is left. */
+static nrw_status read_as_reals(nrw_node *n, nrw_value *x, nrw_error *err) {
+    nrw_become(n, "Requantize");
+    n->n_attrs = 0;
+    return nrw_node_set_input(n, 0, x, err);
+}
+
 nrw_status nrw_cancel_turns(nrw_graph *g, nrw_error *err) {
     for (nrw_node *n = g->first; n != NULL; n = n->next) {
         const int64_t *perm;
@@ -417,8 +425,11 @@ nrw_status nrw_cancel_turns(nrw_graph *g, nrw_error *err) {
         invert(rank, perm, back);
         const nrw_node *before = n->inputs[0]->producer;
         if (!nrw_has_perm(before, back, rank)) continue;
-        if (!nrw_quant_equal(before->inputs[0]->quant, n->outputs[0]->quant)) continue;
-        NRW_TRY(nrw_value_replace(n->outputs[0], before->inputs[0], err));
+        nrw_value *x = before->inputs[0], *y = n->outputs[0];
+        if (nrw_quant_equal(x->quant, y->quant))
+            NRW_TRY(nrw_value_replace(y, x, err));
+        else if (y->quant == NULL && nrw_quant_equal(x->quant, before->outputs[0]->quant))
+            NRW_TRY(read_as_reals(n, x, err));
     }
     return NRW_OK;
 }

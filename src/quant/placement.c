@@ -77,7 +77,7 @@ bool nrw_is_layer(const nrw_node *n) {
 
 /* Convolutions store integers; products of matrices may as well hand on float sums. */
 static bool sums_may_stay_float(const nrw_placement *p, const nrw_node *n) {
-    return !p->target->everything && (nrw_is(n, "MatMul") || nrw_is(n, "Gemm"));
+    return !p->everything && (nrw_is(n, "MatMul") || nrw_is(n, "Gemm"));
 }
 
 static int index_of(const nrw_node *n) {
@@ -188,20 +188,44 @@ static bool pays(const nrw_placement *p, const nrw_node *n, const bool *paying) 
     return false;
 }
 
-/* An operator that is integers for the sake of its neighbours needs one: what it reads, or somebody
- * who reads it. */
-static bool has_neighbour(const nrw_placement *p, const nrw_node *n) {
+/* Between integers on all sides. Next to an operator that computes in float anyhow (the root or the
+ * quotient of a normalization), integers would cost precision and save nothing. */
+static bool is_among_integers(const nrw_placement *p, const nrw_node *n) {
     int at[64];
     const int k = nrw_data_inputs(n, at);
     for (int i = 0; i < k; i++) {
         const nrw_value *v = n->inputs[at[i]];
-        if (v->is_input || nrw_node_is_quantized(p, v->producer)) return true;
+        if (!nrw_is_const(v) && !v->is_input && !nrw_node_is_quantized(p, v->producer))
+            return false;
     }
     for (int i = 0; i < n->n_outputs; i++) {
         const nrw_value *v = n->outputs[i];
         for (size_t u = 0; v != NULL && u < v->n_uses; u++) {
-            if (quantized_use(p, &v->uses[u])) return true;
+            if (v->uses[u].node != NULL && !quantized_use(p, &v->uses[u])) return false;
         }
+    }
+    return true;
+}
+
+/* Some node between the layers computes on reals: not behind the last one, and not merely moving
+ * them. reaches: scratch for each node, whether a quantized layer comes somewhere behind it. */
+static bool needs_reals(const nrw_placement *p, bool *reaches) {
+    for (int i = p->n_nodes - 1; i >= 0; i--) {
+        const nrw_node *n = p->nodes[i];
+        reaches[i] = false;
+        for (int k = 0; k < n->n_outputs; k++) {
+            const nrw_value *v = n->outputs[k];
+            for (size_t u = 0; v != NULL && u < v->n_uses; u++) {
+                const nrw_node *user = v->uses[u].node;
+                if (user == NULL || user->graph != p->graph) continue;
+                const int at = index_of(user);
+                reaches[i] |=
+                    reaches[at] || (p->quantized[at] && is_quant_rule(user, NRW_QUANT_WEIGHTED));
+            }
+        }
+        const bool real = n->op != NULL && n->n_inputs > 0 && n->inputs[0] != NULL &&
+                          n->inputs[0]->type.dtype == NRW_F32 && !n->op->quant.moves_only;
+        if (real && reaches[i] && !p->quantized[i] && !p->barred[i]) return true;
     }
     return false;
 }
@@ -211,7 +235,7 @@ static void settle_everything(nrw_placement *p) {
         changed = false;
         for (int i = 0; i < p->n_nodes; i++) {
             const nrw_node *n = p->nodes[i];
-            if (!p->quantized[i] || is_quant_rule(n, NRW_QUANT_WEIGHTED) || has_neighbour(p, n))
+            if (!p->quantized[i] || is_quant_rule(n, NRW_QUANT_WEIGHTED) || is_among_integers(p, n))
                 continue;
             p->quantized[i] = false;
             changed = true;
@@ -304,15 +328,35 @@ static void assign_roles(nrw_placement *p) {
     }
 }
 
+/* A target without integer products of float sums measures the data of such layers at run time. */
+static void leave_float_sums(nrw_placement *p, bool *paying) {
+    bool left = false;
+    for (int i = 0; i < p->n_nodes; i++) {
+        const nrw_node *n = p->nodes[i];
+        if (!p->quantized[i] || !sums_may_stay_float(p, n) ||
+            goes_straight_to_layers(p, n->outputs[0]))
+            continue;
+        p->quantized[i] = false;
+        p->measures = left = true;
+    }
+    if (left) settle(p, paying);
+}
+
 void nrw_place_again(nrw_placement *p) {
     bool *paying = (bool *)p->barred + p->n_nodes;
     for (int i = 0; i < p->n_nodes; i++) {
         p->quantized[i] = !p->barred[i] && eligible(p, p->nodes[i]);
     }
-    if (p->target->everything)
+    p->everything = p->target->everything;
+    if (p->everything) {
         settle_everything(p);
-    else
-        settle(p, paying);
+        p->everything = !needs_reals(p, paying);
+        /* Where reals are needed all the same, integers are for what they win. */
+        for (int i = 0; i < p->n_nodes && !p->everything; i++)
+            p->quantized[i] = !p->barred[i] && eligible(p, p->nodes[i]);
+    }
+    if (!p->everything) settle(p, paying);
+    if (p->target->everything && !p->everything) leave_float_sums(p, paying);
     assign_roles(p);
 }
 

@@ -25,6 +25,8 @@ typedef enum nrw_value_role {
 typedef struct nrw_placement {
     const nrw_recipe *recipe;
     const nrw_target_rules *target;
+    bool everything; /* as the target wants, and nothing stands against it */
+    bool measures;   /* products whose sums are wanted in float are left for the dynamic way */
     nrw_graph *graph;
     nrw_node **nodes; /* in order */
     bool *quantized;  /* [n_nodes]; node->tag is the index + 1 */

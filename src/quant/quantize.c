@@ -110,6 +110,9 @@ static nrw_status quantize_static(nrw_model *m, const nrw_recipe *r,
     nrw_status s = watches != NULL ? nrw_place(m, r, &scratch, &p, err)
                                    : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
     if (s == NRW_OK) s = static_with(m, &p, &scratch, watches, source, result, err);
+    int64_t measured = 0;
+    if (s == NRW_OK && p.measures) s = nrw_annotate_dynamic(m, r, &measured, err);
+    result->quantized_nodes += measured;
     nrw_watches_free(watches, n);
     nrw_arena_free(&scratch);
     NRW_TRY(s);

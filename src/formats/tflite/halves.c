@@ -27,8 +27,14 @@ static nrw_status store_half(nrw_value *v, nrw_error *err) {
     return nrw_value_replace(v, wide, err);
 }
 
+/* Beside integer weights, XNNPACK wants a bias that is there from the start. */
+static bool has_integer_weights(const nrw_node *n) {
+    return n->n_inputs > 2 && n->inputs[1] != NULL && n->inputs[1]->quant != NULL;
+}
+
 nrw_status nrw_tflite_store_halves(nrw_graph *g, nrw_error *err) {
     for (nrw_node *n = g->first; n != NULL; n = n->next) {
+        if (has_integer_weights(n)) continue;
         for (int i = 0; i < n->n_inputs; i++) {
             int64_t count;
             nrw_value *v = n->inputs[i];

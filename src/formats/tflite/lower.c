@@ -116,6 +116,7 @@ static nrw_status check_shapes(const nrw_graph *g, nrw_error *err) {
 
 static nrw_status prepare(lowering *l, nrw_model *m) {
     NRW_TRY(nrw_run_pass(m, &nrw_pass_fuse_gelu, NULL, l->err));
+    NRW_TRY(nrw_run_pass(m, &nrw_pass_dead_code, NULL, l->err));
     NRW_TRY(apply_rules(l, prepare_rules, ""));
     NRW_TRY(nrw_run_pass(m, &nrw_pass_infer_shapes, NULL, l->err));
     return nrw_run_pass(m, &nrw_pass_fold_constants, NULL, l->err);

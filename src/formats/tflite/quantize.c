@@ -371,7 +371,31 @@ static nrw_status widen_constant(fitting *f, nrw_node *n, int i) {
     return nrw_node_set_input(n, i, w, f->err);
 }
 
+/* Rows are picked from the integers, and only those are made real. */
+static bool picks_rows(const nrw_node *n) {
+    const nrw_value *table = n->inputs[0];
+    return strcmp(n->type, "GATHER") == 0 && nrw_attr_int(n, "axis", 0) == 0 &&
+           table->data != NULL && table->data->rank == 2 && table->quant != NULL &&
+           table->quant->dtype == NRW_I8 && table->quant->axis != 0 && table->quant->block == 0 &&
+           n->outputs[0]->quant == NULL;
+}
+
+static nrw_status widen_rows(fitting *f, nrw_node *n) {
+    nrw_value *y = n->outputs[0];
+    nrw_quant *q = nrw_quant_copy(&f->graph->model->arena, n->inputs[0]->quant);
+    if (q == NULL) NRW_OOM(f->err);
+    if (q->axis > 0) q->axis = y->type.rank - 1;
+    nrw_value *picked = like(f, y, q);
+    if (picked == NULL) NRW_OOM(f->err);
+    nrw_node_set_output(n, 0, NULL);
+    nrw_node_set_output(n, 0, picked);
+    return emit(f, "DEQUANTIZE", picked, y, n->next) != NULL
+               ? NRW_OK
+               : nrw_error_set(f->err, NRW_ERR_MEMORY, "out of memory");
+}
+
 static nrw_status widen_node(fitting *f, nrw_node *n, const row *r) {
+    if (picks_rows(n)) return widen_rows(f, n);
     const bool hands_on = strcmp(n->type, "DEQUANTIZE") == 0 || strcmp(n->type, "QUANTIZE") == 0;
     for (int i = 0; i < n->n_inputs && !hands_on; i++) {
         nrw_value *v = n->inputs[i], *w;
