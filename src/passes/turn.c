@@ -117,6 +117,7 @@ nrw_status nrw_turn_output(nrw_node *n, int i, int rank, const int64_t *perm, nr
 typedef enum habit {
     ELEMENTS,   /* not at all; inputs broadcast */
     FIRST_ONLY, /* not at all; inputs behind the first are parameters without axes */
+    LOOKS_UP,   /* not at all; input 1 is a table */
     ALONG_AXIS, /* the attribute "axis" names one */
     JOINS,      /* likewise, and all inputs are data */
     SPLITS,     /* likewise, and there are several outputs */
@@ -181,7 +182,7 @@ static const struct {
     {"Cast", FIRST_ONLY},
     {"Identity", FIRST_ONLY},
     {"Requantize", FIRST_ONLY},
-    {"Table", FIRST_ONLY},
+    {"Table", LOOKS_UP},
     {"Softmax", ALONG_AXIS},
     {"LogSoftmax", ALONG_AXIS},
     {"Concat", JOINS},
