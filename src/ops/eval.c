@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "ops/litert.h"
 
 nrw_status nrw_eval_alloc(nrw_eval *e, int i, nrw_dtype dtype, int rank, const int64_t *dims) {
     size_t bytes;
@@ -97,31 +98,42 @@ bool nrw_eval_is_annotated(const nrw_node *n) {
     return false;
 }
 
-/* Uniform uint8 parameters of a tensor as DynamicQuantizeLinear defines them. */
-static nrw_status measure(nrw_eval *e, const float *x, int64_t n, nrw_tensor *dst) {
-    float lo = 0, hi = 0;
-    for (int64_t i = 0; i < n; i++) {
-        lo = x[i] < lo ? x[i] : lo;
-        hi = x[i] > hi ? x[i] : hi;
-    }
-    struct {
-        nrw_quant q;
-        float scale;
-        int32_t zero_point;
-    } *p = e->host->bytes(e->host, sizeof *p);
-    if (p == NULL) NRW_OOM(e->err);
-    p->scale = (hi - lo) / 255;
-    if (!(p->scale > 0)) p->scale = 1;
+/* Uniform uint8 parameters as DynamicQuantizeLinear defines them. */
+static void params_of_range(float lo, float hi, float *scale, int32_t *zero) {
+    *scale = (hi - lo) / 255;
+    if (!(*scale > 0)) *scale = 1;
     /* Zero is in the range, so that -lo / scale lies in [0, 255]. */
-    float zp = -lo / p->scale;
-    p->zero_point = (int32_t)__builtin_nearbyintf(zp);
-    p->q = (nrw_quant){.dtype = NRW_U8,
-                       .axis = -1,
-                       .count = 1,
-                       .scale = &p->scale,
-                       .zero_point = &p->zero_point,
-                       .dynamic = true};
-    dst->quant = &p->q;
+    *zero = (int32_t)__builtin_nearbyintf(-lo / *scale);
+}
+
+/* Parameters of a tensor, measured; for LiteRT's rounding a matrix has its own for each row. */
+static nrw_status measure(nrw_eval *e, const float *x, const nrw_quant *wanted, nrw_tensor *dst) {
+    const bool litert = nrw_rounds_as_litert(wanted), by_rows = litert && dst->rank == 2;
+    const int64_t rows = by_rows ? dst->dims[0] : 1, all = nrw_tensor_count(dst);
+    const int64_t n = rows > 0 ? all / rows : 0;
+    nrw_quant *q = e->host->bytes(e->host, sizeof *q);
+    float *scale = e->host->bytes(e->host, (size_t)rows * sizeof *scale + 1);
+    int32_t *zero = e->host->bytes(e->host, (size_t)rows * sizeof *zero + 1);
+    if (q == NULL || scale == NULL || zero == NULL) NRW_OOM(e->err);
+    for (int64_t r = 0; r < rows; r++, x += n) {
+        float lo = 0, hi = 0;
+        for (int64_t i = 0; i < n; i++) {
+            lo = x[i] < lo ? x[i] : lo;
+            hi = x[i] > hi ? x[i] : hi;
+        }
+        if (litert)
+            nrw_litert_range(lo, hi, &scale[r], &zero[r]);
+        else
+            params_of_range(lo, hi, &scale[r], &zero[r]);
+    }
+    *q = (nrw_quant){.dtype = NRW_U8,
+                     .axis = by_rows ? 0 : -1,
+                     .count = rows,
+                     .scale = scale,
+                     .zero_point = zero,
+                     .dynamic = true,
+                     .rounding = wanted->rounding};
+    dst->quant = q;
     return NRW_OK;
 }
 
@@ -189,8 +201,7 @@ static nrw_status widen_inputs(nrw_eval *e, const nrw_tensor **in, nrw_tensor *w
 
 nrw_status nrw_eval_quantize(nrw_eval *e, int i, const float *computed) {
     e->out[i].quant = e->node->outputs[i]->quant;
-    if (e->out[i].quant->dynamic)
-        NRW_TRY(measure(e, computed, nrw_tensor_count(&e->out[i]), &e->out[i]));
+    if (e->out[i].quant->dynamic) NRW_TRY(measure(e, computed, e->out[i].quant, &e->out[i]));
     return nrw_quantize_floats(e->kernels, e->pool, computed, &e->out[i], e->err);
 }
 

@@ -196,6 +196,38 @@ static nrw_status run_f32(nrw_eval *e) {
     return nrw_floats_done(e, 0, y);
 }
 
+/* Rows of data each have parameters of their own: sums first, and what they stand for by rows. */
+static nrw_status run_by_rows(nrw_eval *e, const gemm_state *st, const form *f) {
+    const nrw_tensor *x = e->in[0], *bias = e->n_in > 2 ? e->in[2] : NULL;
+    const nrw_quant *q = x->quant;
+    const float *added = NULL;
+    float *y, *wide;
+    int32_t *acc = nrw_arena_alloc(e->scratch, (size_t)(f->m * f->n) * sizeof *acc + 64);
+    int32_t *none = nrw_arena_calloc(e->scratch, (size_t)f->n + 1, sizeof *none);
+    if (acc == NULL || none == NULL) NRW_OOM(e->err);
+    if (bias != NULL && bias->quant != NULL) {
+        wide = nrw_arena_alloc(e->scratch, (size_t)f->n * sizeof *wide + 64);
+        if (wide == NULL) NRW_OOM(e->err);
+        NRW_TRY(nrw_dequantize(bias, wide, e->err));
+        added = wide;
+    } else if (bias != NULL) {
+        NRW_TRY(nrw_floats_in(e, 2, &added));
+    }
+    NRW_TRY(nrw_floats_out(e, 0, &y));
+    if (y == NULL || f->m == 0 || f->n == 0) return NRW_OK;
+    const nrw_i8_epilogue sums = {.out = NRW_OUT_I32, .add = none, .w_zero = st->weights.zero};
+    NRW_TRY(nrw_run_product_i8(e, e->kernels, f->m, f->k, f->n, left(f, x->data), x->dtype, &st->b,
+                               &sums, acc));
+    for (int64_t i = 0; i < f->m; i++) {
+        for (int64_t j = 0; j < f->n; j++) {
+            const int32_t own = acc[i * f->n + j] - q->zero_point[i] * st->b.sums.sum[j];
+            const float v = (float)own * q->scale[i] * st->weights.scale[j];
+            y[i * f->n + j] = added != NULL ? v + added[j] : v;
+        }
+    }
+    return nrw_floats_done(e, 0, y);
+}
+
 static nrw_status run_i8(nrw_eval *e) {
     const gemm_state *st = e->state;
     const nrw_kernels *kn = e->kernels;
@@ -209,6 +241,7 @@ static nrw_status run_i8(nrw_eval *e) {
         here.epilogue = NULL;
         st = &here;
     }
+    if (x->quant->axis == 0 && st->weights.zero == NULL) return run_by_rows(e, st, &f);
     nrw_i8_epilogue ep;
     if (st->epilogue != NULL)
         ep = *st->epilogue;

@@ -143,3 +143,14 @@ int32_t nrw_litert_mean(int64_t sum, int64_t n, int32_t shift) {
     const int64_t own = sum - n * shift;
     return (int32_t)(own > 0 ? (own + n / 2) / n : (own - n / 2) / n) + shift;
 }
+
+/* XNNPACK, src/xnnpack/quantization.h: the zero point is taken from the end of the range that
+ * leaves the smaller error. */
+void nrw_litert_range(float lo, float hi, float *scale, int32_t *zero) {
+    const float per_unit = lo == hi ? 1.0f : 255.0f / (hi - lo);
+    const float low = lo * per_unit, high = hi * per_unit;
+    float z = (-128.0f + low) + (127.0f + high) > 0 ? -128.0f - low : 127.0f - high;
+    z = z < -128.0f ? -128.0f : z > 127.0f ? 127.0f : z;
+    *zero = (int32_t)lrintf(z) + 128;
+    *scale = 1.0f / per_unit;
+}

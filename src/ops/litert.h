@@ -9,6 +9,10 @@
  * LiteRT rounds in its own way are put in place of what is there. table holds y's bit patterns. */
 void nrw_litert_table(const nrw_node *n, const nrw_quant *x, const nrw_quant *y, uint8_t *table);
 
+/* Unsigned parameters for reals in [lo, hi], zero among them, as XNNPACK measures data beside
+ * integer weights. */
+void nrw_litert_range(float lo, float hi, float *scale, int32_t *zero);
+
 /* The mean of n integers as they lie in the file, halves away from zero; shift: how much is to be
  * taken off a byte of the engine to get the file's (128 for flipped ones). */
 int32_t nrw_litert_mean(int64_t sum, int64_t n, int32_t shift);

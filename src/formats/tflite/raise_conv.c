@@ -69,6 +69,26 @@ static bool has_weights(const rewriting *r, int i, int rank) {
            rule_knows_activation(r);
 }
 
+/* Real data beside integer weights: runtimes measure them, run by run. */
+static nrw_value *measured(rewriting *r, nrw_value *x, const nrw_value *w) {
+    if (r->failed || x->quant != NULL || x->type.dtype != NRW_F32 || w->quant == NULL ||
+        w->quant->dtype != NRW_I8 || !nrw_is_const(w) || w->quant->block > 0)
+        return x;
+    nrw_quant *q = nrw_arena_calloc(&r->graph->model->arena, 1, sizeof *q);
+    nrw_value *v = nrw_value_new(r->graph, NULL, &x->type);
+    nrw_node *n = nrw_node_new(r->graph, nrw_op_find("Requantize", "ai.narrow"), "Requantize",
+                               "ai.narrow", NULL, 1, 1, r->node);
+    if (q == NULL || v == NULL || n == NULL || nrw_node_set_input(n, 0, x, r->err) != NRW_OK) {
+        r->failed = true;
+        return NULL;
+    }
+    *q = (nrw_quant){
+        .dtype = NRW_U8, .axis = -1, .count = 1, .dynamic = true, .rounding = NRW_ROUND_LITERT};
+    v->quant = q;
+    nrw_node_set_output(n, 0, v);
+    return v;
+}
+
 static void finish_convolution(rewriting *r, nrw_value *v, int rank) {
     v = rule_quant_as(r, v, rule_out(r));
     rule_finish_activated(r, rule_to_last(r, v, rank));
@@ -81,7 +101,8 @@ static nrw_status raise_conv2d(rewriting *r, bool *done) {
     const window win = read_window2(r, d[1], d[2]);
     const int64_t channels = x->type.dims[3];
     if (!is_positive(&win) || d[3] < 1 || (channels >= 0 && channels % d[3] != 0)) return NRW_OK;
-    nrw_value *v = EMIT(r, "Conv", rule_to_first(r, x, 4), rule_to_first(r, w, 4), rule_in(r, 2));
+    nrw_value *in = measured(r, rule_to_first(r, x, 4), w);
+    nrw_value *v = EMIT(r, "Conv", in, rule_to_first(r, w, 4), rule_in(r, 2));
     v = rule_set_int(r, v, "group", channels > 0 ? channels / d[3] : 1);
     finish_convolution(r, set_window(r, v, &win, x, true), 4);
     *done = true;
@@ -95,7 +116,8 @@ static nrw_status raise_depthwise(rewriting *r, bool *done) {
     const int64_t *d = w->type.dims, channels = x->type.dims[3];
     const window win = read_window2(r, d[1], d[2]);
     if (!is_positive(&win) || channels < 1 || d[0] != 1 || d[3] % channels != 0) return NRW_OK;
-    nrw_value *v = EMIT(r, "Conv", rule_to_first(r, x, 4), rule_turn(r, w, 4, perm), rule_in(r, 2));
+    nrw_value *in = measured(r, rule_to_first(r, x, 4), w);
+    nrw_value *v = EMIT(r, "Conv", in, rule_turn(r, w, 4, perm), rule_in(r, 2));
     v = rule_set_int(r, v, "group", channels);
     finish_convolution(r, set_window(r, v, &win, x, true), 4);
     *done = true;
@@ -237,7 +259,7 @@ static nrw_status raise_fully_connected(rewriting *r, bool *done) {
     const bool keeps = rule_int(r, "keep_num_dims", 0) != 0 && x->type.rank != 2;
     const bool flat = x->type.rank == 2 && (x->type.dims[1] == depth || x->type.dims[1] < 0);
     nrw_value *rows = flat ? x : rule_reshape(r, x, 2, (int64_t[]){-1, depth});
-    nrw_value *v = EMIT(r, "Gemm", rows, w, rule_in(r, 2));
+    nrw_value *v = EMIT(r, "Gemm", measured(r, rows, w), w, rule_in(r, 2));
     v = rule_quant_as(r, rule_set_int(r, v, "transB", 1), rule_out(r));
     if (keeps) {
         nrw_value *shape = shape_with_last(r, x, units);
