@@ -209,6 +209,7 @@ static void depthwise_few(const running *r, int64_t first) {
                                 .width = c->out[2],
                                 .y = {r->y + first * bytes, r->y + (first + 1) * bytes},
                                 .add = r->e->add,
+                                .sum = r->e->sum,
                                 .mul = r->e->mul,
                                 .zero = r->e->zero,
                                 .in_range = r->e->in_range};

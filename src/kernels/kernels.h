@@ -115,6 +115,7 @@ typedef struct nrw_i8_taps {
 typedef struct nrw_rows_epilogue {
     nrw_i8_out out; /* u8 (all of its range), i32, f32 */
     const int32_t *add;
+    const int32_t *sum; /* of the column's weights: what an x that is read as x - 128 lacks */
     const float *mul;
     const float *bias; /* f32 only */
     int32_t zero;
@@ -159,9 +160,10 @@ typedef struct nrw_depthwise_i8 {
     int64_t channels, width;
     uint8_t *y[2];      /* [lines], each [width][channels] */
     const int32_t *add; /* dealt to the blocks, filled up */
+    const int32_t *sum; /* as in nrw_rows_epilogue; so is in_range */
     const float *mul;
     int32_t zero;
-    bool in_range; /* as in nrw_rows_epilogue */
+    bool in_range;
 } nrw_depthwise_i8;
 
 /* softmax(scale q k^T + mask) v of one head, in float: rows of q, k and v have their values side by
@@ -267,6 +269,23 @@ size_t nrw_attention_room_amx(const nrw_attention_f32 *a);
     .i8_interleave = nrw_i8_interleave_avx512vnni, .depthwise_i8 = nrw_depthwise_i8_avx512vnni,    \
     .segments_u8 = nrw_segments_u8_avx512, .quantize_u8 = nrw_quantize_u8_avx512,                  \
     .scale_u8 = nrw_scale_u8_avx512
+#endif
+#if defined(__AARCH64EL__)
+extern const nrw_kernels nrw_kernels_neon;
+extern const nrw_kernels nrw_kernels_dotprod;
+extern const nrw_kernels nrw_kernels_i8mm;
+void nrw_f32_tile_neon(const nrw_f32_tile *t);
+void nrw_f32_taps_neon(const nrw_f32_taps *t);
+void nrw_table_u8_neon(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
+void nrw_scale_u8_neon(const nrw_scale_u8 *s, const uint8_t *x, uint8_t *y, int64_t pixels);
+void nrw_quantize_u8_neon(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n);
+void nrw_segments_u8_neon(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
+/* What every tier has of the lowest one; products of bytes are its own. */
+#define NRW_WITH_NEON                                                                              \
+    .f32_rows = 6, .f32_cols = 16, .f32_tile = nrw_f32_tile_neon, .f32_taps = nrw_f32_taps_neon,   \
+    .i8_cols = 16, .i8_group = 4, .i8_bytes = 1, .rows_look_up = true,                             \
+    .table_u8 = nrw_table_u8_neon, .scale_u8 = nrw_scale_u8_neon,                                  \
+    .quantize_u8 = nrw_quantize_u8_neon, .segments_u8 = nrw_segments_u8_neon
 #endif
 
 #endif

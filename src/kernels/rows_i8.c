@@ -149,17 +149,19 @@ nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, nrw_weight_sums sums
                                   nrw_arena *arena, nrw_rows_epilogue *out, nrw_error *err) {
     const size_t filled = (size_t)(nrw_ceil_div(n, PANEL) * PANEL);
     int32_t *add = nrw_arena_calloc(arena, filled, sizeof *add);
+    int32_t *sum = nrw_arena_calloc(arena, filled, sizeof *sum);
     float *mul = nrw_arena_calloc(arena, filled, sizeof *mul);
     float *bias = nrw_arena_calloc(arena, filled, sizeof *bias);
-    if (add == NULL || mul == NULL || bias == NULL) NRW_OOM(err);
+    if (add == NULL || sum == NULL || mul == NULL || bias == NULL) NRW_OOM(err);
     for (int64_t c = 0; c < n; c++) {
         const int64_t at = c / PANEL * PANEL + dealt((int)(c % PANEL));
         add[at] = e->add[c];
+        sum[at] = sums.sum[c];
         mul[at] = e->mul != NULL ? e->mul[c] : 0;
         bias[at] = e->bias != NULL ? e->bias[c] : 0;
     }
-    *out =
-        (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .bias = bias, .zero = e->zero};
+    *out = (nrw_rows_epilogue){
+        .out = e->out, .add = add, .sum = sum, .mul = mul, .bias = bias, .zero = e->zero};
     out->adds_bias = e->bias != NULL;
     out->in_range = e->out == NRW_OUT_U8 && nrw_stays_in_words(e, sums, n);
     out->segments = e->segments;
@@ -192,6 +194,7 @@ static void run_part(void *arg, int64_t i, int worker) {
     b.c = (char *)call->c + at * size;
     if (call->residual != NULL) b.residual = call->residual + at;
     b.epilogue.add += panel * PANEL;
+    b.epilogue.sum += panel * PANEL;
     b.epilogue.mul += panel * PANEL;
     b.epilogue.bias += panel * PANEL;
     call->kernels->rows_i8(&b);
