@@ -3,12 +3,12 @@
 
 #define DATA_OPTIONS                                                                               \
     {.name = "labels", .value = "FILE", .help = "labels: .npy of class numbers, or .csv"},         \
-        {.name = "samples", .value = "N", .help = "use at most N samples"},                        \
-        {.name = "preprocess",                                                                     \
-         .value = "SPEC",                                                                          \
-         .help =                                                                                   \
-             "what to do to samples: \"scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225 "  \
-             "layout=nchw|nhwc resize=256 crop=224\""}
+        {.name = "samples", .value = "N", .help = "use at most N samples"}, {                      \
+        .name = "preprocess", .value = "SPEC",                                                     \
+        .help =                                                                                    \
+            "what to do to samples: \"scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225 "   \
+            "layout=nchw|nhwc resize=256 crop=224\""                                               \
+    }
 
 #define DATA_HELP                                                                                  \
     "samples: x.npy (first axis), x.npz (an array per input), a folder of images, x.csv, random:N"
@@ -20,9 +20,8 @@ const cli_option cli_common[] = {
      .help = "allocate at most this much (512M, 2G); fail beyond"},
     {.name = "cpu",
      .value = "TIER",
-     .help = "cap the instruction set: scalar, avx2, avxvnni, avx512vnni, amx, or scalar, neon, "
-             "dotprod, "
-             "i8mm (as NRW_CPU does)"},
+     .help = "cap the instruction set (as NRW_CPU does): scalar, avx2, avxvnni, avx512vnni, amx, or "
+             "neon, dotprod, i8mm"},
     {.name = "seed", .value = "N", .help = "seed of everything random"},
     {.name = "quiet", .letter = 'q', .help = "no progress bar"},
     {.name = "json", .help = "print one JSON object instead of text"},
