@@ -24,10 +24,17 @@ typedef struct some_columns {
     int32_t *acc; /* [rows][32] */
 } some_columns;
 
+/* Compilers that schedule would load the weights of several fours at once, for which there are not
+ * enough registers. */
+NRW_INLINE void keep_order(void) {
+    __asm__ volatile("");
+}
+
 /* Four values of k of each row, lane `lane` of x, times some columns. */
 NRW_INLINE void dot_four(nrw_sums (*acc)[4], const nrw_active *x, const int lane, const int8_t *b,
                          const int rows, const int vecs) {
     int8x16_t w[4];
+    keep_order();
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) w[v] = vld1q_s8(b + 16 * v);
 #pragma GCC unroll 8
@@ -88,6 +95,7 @@ NRW_INLINE uint8x16_t both_high(uint8x16_t a, uint8x16_t b) {
  * columns. The second four may be zeros. */
 NRW_INLINE void multiply_eight(int32x4_t (*acc)[4], const uint8x16_t *x, const int8_t *b,
                                const bool two, const int pairs) {
+    keep_order();
 #pragma GCC unroll 2
     for (int v = 0; v < 2; v++) {
         const int32x4_t first = vreinterpretq_s32_s8(vld1q_s8(b + 16 * v));
