@@ -411,6 +411,17 @@ static void random_behind(const nrw_kernels *kn, behind *b, nrw_rows_epilogue *f
         finish->residual = &b->sum;
 }
 
+/* Multipliers that take the biases next to the middle between two integers: where sums are nothing
+ * but their bias, results tell products that are rounded first from those that are not. Infinity
+ * times zero is NaN. */
+static void near_ties(integers *q, int64_t channels) {
+    for (int64_t i = 0; i < channels; i++) {
+        q->bias[i] |= 1;
+        q->mul[i] = (float)(((double)between(0, 200) + 0.5) / q->bias[i]);
+    }
+    if (between(0, 1)) q->bias[0] = 0, q->mul[0] = INFINITY;
+}
+
 /* Rows of several segments that lie anywhere, as those of a convolution do. */
 static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int64_t k, int64_t n) {
     integers q;
@@ -430,6 +441,8 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
     memset(q.w_zero, 0, sizeof q.w_zero);
     const nrw_rows_shape shape = nrw_rows_shape_of(segments, k, n);
     if (!nrw_rows_weight_bytes(&shape, &bytes)) return;
+    const bool ties = between(0, 4) == 0;
+    if (ties) near_ties(&q, n);
     const int64_t stride = k + between(0, 40), spread = between(0, 200);
     const int64_t last = (rows - 1) * stride + (segments - 1) * spread + k;
     /* Lines, of which the first `width` rows are stored. */
@@ -443,6 +456,7 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
     fill_bytes(other.p, stored * n, (int)between(0, 2));
     fill_bytes(x.p, last + NRW_STEP_BYTES, (int)between(0, 2));
     fill_bytes(w.p, segments * k * n, (int)between(0, 2));
+    if (ties) memset(w.p, 0, (size_t)(segments * k * n));
     const bool turned = between(0, 1);
     const nrw_rows_from from = {w.p, k * n, turned ? 1 : n, turned ? k : 1};
     nrw_rows_pack(&shape, from, packed.p, sums);
