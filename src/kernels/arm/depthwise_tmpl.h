@@ -10,13 +10,13 @@ enum { WOVEN = 48 }; /* columns of four rows that have room at a time */
 /* Sixteen channels of a block. */
 typedef struct group {
     const nrw_depthwise_i8 *d;
-    const int8_t *w;   /* of the first tap of the first line */
-    int64_t c, n;      /* the first channel, and how many there are */
-    int64_t tap, line; /* bytes from a tap or a line to the next */
+    const int8_t *w; /* of the first tap of the first line */
+    int64_t c, n;    /* the first channel, and how many there are */
+    int64_t line;    /* bytes from a line to the next */
     const int32_t *add, *sum;
     const float *mul;
-    int deal; /* from four channels to the next four: elements of the above, four bytes of weights
-               */
+    int block; /* so many bytes of weights, and a quarter of it of the others' elements, lie between
+                  four channels and the next four */
 } group;
 
 /* Four rows at a pixel, woven. */
@@ -37,10 +37,10 @@ NRW_INLINE void weave_pixel(const group *k, const uint8_t *const *rows, int64_t 
 /* Sums rounded, in the low 16 bits of each lane; as in rows_finish.h. */
 NRW_INLINE int16x8_t rounded_sums(const group *k, nrw_sums sums, int q, const bool in_range) {
     const float32x4_t magic = vdupq_n_f32(NRW_RINT_MAGIC);
-    int32x4_t start = vld1q_s32(k->add + q * k->deal);
-    if (NRW_LESS > 0) start = vmlaq_n_s32(start, vld1q_s32(k->sum + q * k->deal), NRW_LESS);
+    int32x4_t start = vld1q_s32(k->add + q * (k->block / 4));
+    if (NRW_LESS > 0) start = vmlaq_n_s32(start, vld1q_s32(k->sum + q * (k->block / 4)), NRW_LESS);
     const float32x4_t acc = vcvtq_f32_s32(vaddq_s32(total(sums), start));
-    float32x4_t x = vfmaq_f32(magic, acc, vld1q_f32(k->mul + q * k->deal));
+    float32x4_t x = vfmaq_f32(magic, acc, vld1q_f32(k->mul + q * (k->block / 4)));
     if (!in_range) {
         x = vmaxnmq_f32(x, vdupq_n_f32(NRW_RINT_MAGIC - 1024));
         x = vminnmq_f32(x, vdupq_n_f32(NRW_RINT_MAGIC + 1024));
@@ -63,11 +63,19 @@ NRW_INLINE void store_pixel(const group *k, const nrw_sums *acc, int line, int64
                      vqmovun_high_s16(vqmovun_s16(words[0]), words[1]));
 }
 
-/* One or two columns of output for each line, from columns that are woven already: tap t of group g
- * lies at woven[(g * columns + t) * 4], that of the next column of output `apart` columns on. */
-NRW_INLINE void pixels(const group *k, const nrw_active *woven, int64_t columns, int apart,
-                       int64_t x, const int groups, const int kw, const int lines, const int count,
-                       const bool in_range) {
+/* How weights and columns that are woven already lie: tap t of group g has columns
+ * woven[(g * columns + t) * 4] … + 3, and those of the next column of output `apart` columns on. */
+typedef struct taps_of {
+    const nrw_active *woven;
+    int64_t columns;
+    int apart;
+} taps_of;
+
+/* One or two columns of output for each line. Loops over the taps are left as they are: the body of
+ * one is long enough, and has all the registers that there are. */
+NRW_INLINE void pixels(const group *k, taps_of from, int64_t x, const int block, const int lines,
+                       const int count, const bool in_range) {
+    const nrw_depthwise_i8 *d = k->d;
     nrw_sums acc[2][2][4];
 #pragma GCC unroll 2
     for (int l = 0; l < lines; l++) {
@@ -77,20 +85,19 @@ NRW_INLINE void pixels(const group *k, const nrw_active *woven, int64_t columns,
             for (int q = 0; q < 4; q++) acc[l][p][q] = no_sums();
         }
     }
-#pragma GCC unroll 2
-    for (int g = 0; g < groups; g++) {
-#pragma GCC unroll 5
-        for (int t = 0; t < kw; t++) {
-            const nrw_active *v = woven + (g * columns + t) * 4;
-            const int8_t *w = k->w + (g * kw + t) * k->tap;
+    const int8_t *w = k->w;
+    for (int g = 0; g < d->groups; g++) {
+        const nrw_active *v = from.woven + g * from.columns * 4, *end = v + d->kw * 4;
+#pragma GCC unroll 1
+        for (; v < end; v += 4, w += block * NRW_WOVEN_ROWS) {
 #pragma GCC unroll 4
             for (int q = 0; q < 4; q++) {
 #pragma GCC unroll 2
                 for (int l = 0; l < lines; l++) {
-                    const int8x16_t taps = vld1q_s8(w + l * k->line + 4 * q * k->deal);
+                    const int8x16_t taps = vld1q_s8(w + l * k->line + q * block);
 #pragma GCC unroll 2
                     for (int p = 0; p < count; p++)
-                        acc[l][p][q] = dot(acc[l][p][q], v[4 * p * apart + q], taps);
+                        acc[l][p][q] = dot(acc[l][p][q], v[4 * p * from.apart + q], taps);
                 }
             }
         }
@@ -102,26 +109,25 @@ NRW_INLINE void pixels(const group *k, const nrw_active *woven, int64_t columns,
     }
 }
 
-NRW_INLINE void shared_columns(const group *k, const int groups, const int kw, const int lines,
+NRW_INLINE void shared_columns(const group *k, const int block, const int lines,
                                const bool in_range) {
     const nrw_depthwise_i8 *d = k->d;
     nrw_active woven[WOVEN * 4];
-    const int apart = (int)(d->stride / d->step);
-    int64_t outs = (WOVEN / groups - kw) / apart + 1; /* at a time */
+    taps_of from = {.apart = (int)(d->stride / d->step)};
+    int64_t outs = (WOVEN / d->groups - d->kw) / from.apart + 1; /* at a time */
     for (int64_t x = 0; x < d->width; x += outs) {
         if (outs > d->width - x) outs = d->width - x;
-        const int64_t columns = (outs - 1) * apart + kw;
-        for (int g = 0; g < groups; g++) {
-            for (int64_t i = 0; i < columns; i++)
+        from.columns = (outs - 1) * from.apart + d->kw;
+        for (int g = 0; g < d->groups; g++) {
+            for (int64_t i = 0; i < from.columns; i++)
                 weave_pixel(k, d->rows + g * NRW_WOVEN_ROWS, x * d->stride + i * d->step - d->pad,
-                            woven + (g * columns + i) * 4);
+                            woven + (g * from.columns + i) * 4);
         }
+        from.woven = woven;
         int64_t o = 0;
-        for (; o + PIXELS <= outs; o += PIXELS)
-            pixels(k, woven + o * apart * 4, columns, apart, x + o, groups, kw, lines, PIXELS,
-                   in_range);
-        if (o < outs)
-            pixels(k, woven + o * apart * 4, columns, apart, x + o, groups, kw, lines, 1, in_range);
+        for (; o + PIXELS <= outs; o += PIXELS, from.woven += PIXELS * from.apart * 4)
+            pixels(k, from, x + o, block, lines, PIXELS, in_range);
+        if (o < outs) pixels(k, from, x + o, block, lines, 1, in_range);
     }
 }
 
@@ -137,9 +143,10 @@ static void columns_apart(const group *k) {
                 weave_pixel(k, d->rows + g * NRW_WOVEN_ROWS, x * d->stride + t * d->step - d->pad,
                             v);
                 for (int l = 0; l < d->lines; l++) {
-                    const int8_t *w = k->w + l * k->line + (g * d->kw + t) * k->tap;
+                    const int8_t *w =
+                        k->w + l * k->line + (g * d->kw + t) * k->block * NRW_WOVEN_ROWS;
                     for (int q = 0; q < 4; q++)
-                        acc[l][q] = dot(acc[l][q], v[q], vld1q_s8(w + 4 * q * k->deal));
+                        acc[l][q] = dot(acc[l][q], v[q], vld1q_s8(w + q * k->block));
                 }
             }
         }
@@ -147,52 +154,43 @@ static void columns_apart(const group *k) {
     }
 }
 
-#define SHAPE(g, w, l)                                                                             \
-    if (d->groups == g && d->kw == w && d->lines == l) {                                           \
-        shared_columns(k, g, w, l, in_range);                                                      \
-        return;                                                                                    \
-    }
-
-NRW_INLINE void shapes(const group *k, const bool in_range) {
-    const nrw_depthwise_i8 *d = k->d;
-    SHAPE(1, 3, 2)
-    SHAPE(1, 3, 1)
-    SHAPE(2, 5, 2)
-    SHAPE(2, 5, 1)
-    if (d->lines == 2)
-        shared_columns(k, d->groups, d->kw, 2, in_range);
+NRW_INLINE void lines_of(const group *k, const int block, const bool in_range) {
+    if (k->d->lines == 2)
+        shared_columns(k, block, 2, in_range);
     else
-        shared_columns(k, d->groups, d->kw, 1, in_range);
+        shared_columns(k, block, 1, in_range);
 }
-#undef SHAPE
 
 static void run_group(const group *k) {
     const nrw_depthwise_i8 *d = k->d;
     const bool shared = d->stride % d->step == 0 && d->groups * (d->kw + 1) <= WOVEN;
     if (!shared)
         columns_apart(k);
+    else if (k->block == 64 && d->in_range)
+        lines_of(k, 64, true);
+    else if (k->block == 64)
+        lines_of(k, 64, false);
     else if (d->in_range)
-        shapes(k, true);
+        lines_of(k, 32, true);
     else
-        shapes(k, false);
+        lines_of(k, 32, false);
 }
 
 static void depthwise_i8(const nrw_depthwise_i8 *d) {
     const int8_t *w = d->w;
     for (int64_t c = 0; c < d->channels;) {
-        const int block = nrw_depthwise_block(d->channels - c), tap = block * NRW_WOVEN_ROWS;
-        const int64_t line = (int64_t)d->groups * d->kw * tap;
+        const int block = nrw_depthwise_block(d->channels - c);
+        const int64_t line = (int64_t)d->groups * d->kw * block * NRW_WOVEN_ROWS;
         for (int at = 0; at < block && c + at < d->channels; at += 16) {
             const group k = {.d = d,
                              .w = w + at,
                              .c = c + at,
                              .n = d->channels - c - at,
-                             .tap = tap,
                              .line = line,
                              .add = d->add + c + at / 4,
                              .sum = d->sum + c + at / 4,
                              .mul = d->mul + c + at / 4,
-                             .deal = block / 4};
+                             .block = block};
             run_group(&k);
         }
         w += d->packed_lines * line;

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/arm/some.h"
+
 #define NRW_INLINE static inline __attribute__((always_inline))
 
 #if defined(__ARM_FEATURE_MATMUL_INT8)
@@ -49,10 +51,6 @@ NRW_INLINE nrw_sums no_sums(void) {
 NRW_INLINE int32x4_t total(nrw_sums s) {
     return NRW_SUMS == 1 ? s.v[0] : vpaddq_s32(s.v[0], s.v[NRW_SUMS - 1]);
 }
-
-/* The intrinsics want lanes that are constant whether or not the compiler optimizes. */
-#define NRW_LANE_OF(call, lane)                                                                    \
-    ((lane) == 0 ? call(0) : (lane) == 1 ? call(1) : (lane) == 2 ? call(2) : call(3))
 
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 /* All of x times all of w. */
@@ -123,7 +121,7 @@ NRW_INLINE uint8x16_t some_fours(const uint8_t *p, const int n) {
     if (n == 4) return vld1q_u8(p);
     if (n == 1) return four_bytes(p);
     const uint8x8_t two = vld1_u8(p);
-    if (n == 2) return vcombine_u8(two, two);
+    if (n == 2) return vcombine_u8(two, vdup_n_u8(0));
     return vcombine_u8(two, vget_low_u8(four_bytes(p + 8)));
 }
 

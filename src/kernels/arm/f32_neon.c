@@ -19,6 +19,20 @@ INLINE float32x4_t start(const nrw_f32_tile *t, int i, int v, int64_t cols) {
     return vaddq_f32(row, load_some_f(cols, t->col_bias + v * LANES));
 }
 
+/* n floats, 1 … 4; what is behind them is anything. */
+INLINE float32x4_t load_first(const float *p, const int n) {
+    if (n >= 4) return vld1q_f32(p);
+    if (n == 1) return vdupq_n_f32(*p);
+    const float32x2_t two = vld1_f32(p);
+    return vcombine_f32(two, n == 2 ? vdup_n_f32(0) : vdup_n_f32(p[2]));
+}
+
+INLINE float32x4_t fma_lane(float32x4_t acc, float32x4_t w, float32x4_t a, const int lane) {
+#define LANE(n) vfmaq_laneq_f32(acc, w, a, n)
+    return NRW_LANE_OF(LANE, lane);
+#undef LANE
+}
+
 INLINE void tile(const nrw_f32_tile *t, const int rows, const int vecs) {
     float32x4_t acc[ROWS][4];
     const int last = t->cols - (vecs - 1) * LANES; /* lanes in use of the last vector */
@@ -29,13 +43,16 @@ INLINE void tile(const nrw_f32_tile *t, const int rows, const int vecs) {
     }
     const float *a = t->a, *b = t->b;
     for (int64_t k = t->k; k > 0; k--, a += rows, b += 4 * LANES) {
-        float32x4_t w[4];
+        float32x4_t w[4], x[2];
+        x[0] = load_first(a, rows);
+        if (rows > LANES) x[1] = load_first(a + LANES, rows - LANES);
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) w[v] = vld1q_f32(b + v * LANES);
 #pragma GCC unroll 6
         for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++) acc[i][v] = vfmaq_n_f32(acc[i][v], w[v], a[i]);
+            for (int v = 0; v < vecs; v++)
+                acc[i][v] = fma_lane(acc[i][v], w[v], x[i / LANES], i % LANES);
         }
     }
     const float32x4_t lo = vdupq_n_f32(t->lo), hi = vdupq_n_f32(t->hi);

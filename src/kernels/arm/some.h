@@ -1,4 +1,5 @@
-/* The first few lanes of vectors, where rows end: nothing behind them is read or written. */
+/* Lanes of vectors: the first few of them, where rows end (nothing behind them is read or written),
+ * and single ones. */
 #ifndef NRW_KERNELS_ARM_SOME_H
 #define NRW_KERNELS_ARM_SOME_H
 
@@ -78,5 +79,9 @@ NRW_SOME_INLINE float32x4_t load_some_f(int64_t n, const void *p) {
 NRW_SOME_INLINE void store_some_f(int64_t n, void *p, float32x4_t v) {
     store_some_i(n, p, vreinterpretq_s32_f32(v));
 }
+
+/* The intrinsics want lanes that are constant whether or not the compiler optimizes. */
+#define NRW_LANE_OF(call, lane)                                                                    \
+    ((lane) == 0 ? call(0) : (lane) == 1 ? call(1) : (lane) == 2 ? call(2) : call(3))
 
 #endif
