@@ -59,6 +59,15 @@ static bool parse_calibrator(cli *c, nrw_quantize_options *o) {
     return false;
 }
 
+static nrw_target target(const cli *c, const char *output) {
+    static const nrw_target named[] = {NRW_TARGET_ONNXRUNTIME, NRW_TARGET_TFLITE};
+    const size_t n = strlen(output);
+    const bool tflite = n > 7 && strcmp(output + n - 7, ".tflite") == 0;
+    const int choice = cli_choice(c, "target", -1);
+    if (choice >= 0) return named[choice];
+    return tflite ? NRW_TARGET_TFLITE : NRW_TARGET_DEFAULT;
+}
+
 static int parse_options(cli *c, job *j) {
     nrw_quantize_options *o = &j->options;
     static const int weights[] = {8, 8, 4, 4, 4}, activations[] = {8, 16, 8, 16, 4};
@@ -70,6 +79,8 @@ static int parse_options(cli *c, job *j) {
         o->weight_bits = weights[bits];
         o->activation_bits = activations[bits];
     }
+    o->target = target(c, j->output);
+    o->integer_io = cli_choice(c, "io", 0) == 1;
     o->recipe = cli_value(c, "recipe", NULL);
     o->save_recipe = cli_value(c, "save-recipe", NULL);
     o->preprocess = cli_value(c, "preprocess", NULL);

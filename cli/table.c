@@ -3,12 +3,12 @@
 
 #define DATA_OPTIONS                                                                               \
     {.name = "labels", .value = "FILE", .help = "labels: .npy of class numbers, or .csv"},         \
-        {.name = "samples", .value = "N", .help = "use at most N samples"}, {                      \
-        .name = "preprocess", .value = "SPEC",                                                     \
-        .help =                                                                                    \
-            "what to do to samples: \"scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225 "   \
-            "layout=nchw|nhwc resize=256 crop=224\""                                               \
-    }
+        {.name = "samples", .value = "N", .help = "use at most N samples"},                        \
+        {.name = "preprocess",                                                                     \
+         .value = "SPEC",                                                                          \
+         .help =                                                                                   \
+             "what to do to samples: \"scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225 "  \
+             "layout=nchw|nhwc resize=256 crop=224\""}
 
 #define DATA_HELP                                                                                  \
     "samples: x.npy (first axis), x.npz (an array per input), a folder of images, x.csv, random:N"
@@ -60,6 +60,14 @@ static const cli_option quantize_options[] = {
     {.name = "calibrator",
      .value = "HOW",
      .help = "how ranges are found: minmax, moving, percentile[:P], entropy, mse"},
+    {.name = "target",
+     .value = "NAME",
+     .choices = "onnxruntime|tflite",
+     .help = "the runtime to make it for; by the output's extension"},
+    {.name = "io",
+     .value = "TYPE",
+     .choices = "float|int8",
+     .help = "what callers give and get where inputs and outputs are quantized; float by default"},
     {.name = "max-loss",
      .value = "LOSS",
      .help = "exit with status 1 when more is lost on the data (0.5%)"},

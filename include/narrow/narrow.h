@@ -74,7 +74,8 @@ typedef struct nrw_save_options {
 NRW_API nrw_status nrw_save(const nrw_model *m, const char *path, const nrw_save_options *options,
                             nrw_error *err) NRW_MUST_CHECK;
 
-/* An input or output. dims[i] < 0: not fixed; dim_names[i] then has its name, or NULL. rank < 0:
+/* An input or output. scale > 0: integers that stand for scale * (integer - zero_point), dtype is
+ * theirs. dims[i] < 0: not fixed; dim_names[i] then has its name, or NULL. rank < 0:
  * unknown. */
 typedef struct nrw_port {
     const char *name;
@@ -82,6 +83,8 @@ typedef struct nrw_port {
     int32_t rank;
     int64_t dims[NRW_MAX_RANK];
     const char *dim_names[NRW_MAX_RANK];
+    float scale;
+    int32_t zero_point;
 } nrw_port;
 
 typedef struct nrw_operator_count {
@@ -220,8 +223,18 @@ typedef enum nrw_calibrator {
     NRW_CALIBRATE_MSE
 } nrw_calibrator;
 
+typedef enum nrw_target {
+    NRW_TARGET_DEFAULT = 0, /* as onnxruntime */
+    NRW_TARGET_ONNXRUNTIME, /* also OpenVINO: layers in integers, and what lies between them */
+    NRW_TARGET_TFLITE /* LiteRT, TensorFlow Lite for Microcontrollers: integers from end to end,
+                         with scales where its kernels want them */
+} nrw_target;
+
 typedef struct nrw_quantize_options {
     nrw_mode mode;
+    nrw_target target; /* the runtime that the result is made for */
+    bool integer_io;   /* static mode: callers give and get integers where inputs and outputs are
+                          quantized */
     int weight_bits, activation_bits; /* 0: 8 and 8 (16 and 32 for the float modes) */
     enum { NRW_PER_CHANNEL = 0, NRW_PER_TENSOR, NRW_PER_BLOCK } granularity;
     int64_t block; /* elements that share a scale, per block */

@@ -36,14 +36,18 @@ NRW_API nrw_status nrw_session_create(const nrw_plan *p, nrw_session **out,
                                       nrw_error *err) NRW_MUST_CHECK;
 NRW_API void nrw_session_destroy(nrw_session *s); /* NULL allowed */
 
-/* Runs the model once. inputs[i] is for input i of the model, of the input's type, real numbers
- * also where the model is quantized; an input with dtype NRW_NONE takes its default if the model
- * has one. outputs[i] become views of the model's outputs (real numbers), valid until the next run
- * or the session's end. n_in and n_out must equal the model's counts. Shapes may change from run to
- * run; runs with the shapes of the run before do not allocate. Wrong type or shape: NRW_ERR_DATA
- * naming the input. */
+/* Runs the model once. inputs[i] is for input i of the model, of the input's type: real numbers
+ * also where the model is quantized, unless the file itself has integers there (nrw_port), in which
+ * case either will do; an input with dtype NRW_NONE takes its default if the model
+ * has one. outputs[i] become views of the model's outputs (real numbers, or the file's integers
+ * with ->quant set), valid until the next run or the session's end. n_in and n_out must equal the
+ * model's counts. Shapes may change from run to run; runs with the shapes of the run before do not
+ * allocate. Wrong type or shape: NRW_ERR_DATA naming the input. */
 NRW_API nrw_status nrw_session_run(nrw_session *s, int n_in, const nrw_tensor *inputs, int n_out,
                                    nrw_tensor *outputs, nrw_error *err) NRW_MUST_CHECK;
+
+/* From now on outputs are real numbers also where the model's are integers. */
+NRW_API void nrw_session_give_reals(nrw_session *s);
 
 /* Seeds the random operators; every run starts from the seed. 0 at first. */
 NRW_API void nrw_session_seed(nrw_session *s, uint64_t seed);

@@ -115,6 +115,11 @@ static const nrw_port *ports(nrw_model *m, nrw_value **values, int n) {
     for (int i = 0; list != NULL && i < n; i++) {
         const nrw_type *t = &values[i]->type;
         list[i] = (nrw_port){.name = values[i]->name, .dtype = t->dtype, .rank = t->rank};
+        if (values[i]->as_integers && values[i]->quant != NULL) {
+            list[i].dtype = values[i]->quant->dtype;
+            list[i].scale = values[i]->quant->scale[0];
+            list[i].zero_point = values[i]->quant->zero_point[0];
+        }
         for (int k = 0; k < t->rank; k++) {
             list[i].dims[k] = t->dims[k] < 0 ? -1 : t->dims[k];
             list[i].dim_names[k] = nrw_model_symbol_name(m, t->dims[k]);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "formats/onnx/onnx.h"
 #include "formats/onnx/quantized.h"
+#include "formats/tflite/tflite.h"
 #include "ir/graph.h"
 #include "narrow/narrow.h"
 #include "ops/op.h"
@@ -17,7 +18,10 @@ static bool looks_like_text(const unsigned char *bytes, size_t n) {
 static nrw_status after_reading(nrw_model *m, nrw_error *err) {
     nrw_model_names_are_given(m);
     NRW_TRY(nrw_onnx_fold_quantization(m, err));
-    return nrw_run_pipeline(m, NRW_PIPELINE_IMPORT, NULL, err);
+    NRW_TRY(nrw_run_pipeline(m, NRW_PIPELINE_IMPORT, NULL, err));
+    /* Images had their channels last there. */
+    return strcmp(m->format, "tflite") == 0 ? nrw_run_pipeline(m, NRW_PIPELINE_TURN, NULL, err)
+                                            : NRW_OK;
 }
 
 static nrw_status finish(nrw_status s, nrw_model *m, const char *source, nrw_model **out,
@@ -46,8 +50,12 @@ nrw_status nrw_load(nrw_context *c, const char *path, nrw_model **out, nrw_error
     NRW_TRY(nrw_map_file(path, &file, err));
     bool text = looks_like_text(file.data, file.size);
     nrw_status s = text ? load_text(c, path, file.data, file.size, &m, err) : NRW_OK;
+    const bool tflite = nrw_tflite_is(file.data, file.size);
     nrw_unmap_file(&file);
-    if (!text) s = nrw_onnx_load(c, path, &m, err);
+    if (tflite)
+        s = nrw_tflite_load(c, path, &m, err);
+    else if (!text)
+        s = nrw_onnx_load(c, path, &m, err);
     return finish(s, m, path, out, err);
 }
 
@@ -55,6 +63,7 @@ nrw_status nrw_load_bytes(nrw_context *c, const void *bytes, size_t n, nrw_model
                           nrw_error *err) {
     nrw_model *m = NULL;
     nrw_status s = looks_like_text(bytes, n) ? load_text(c, "<memory>", bytes, n, &m, err)
+                   : nrw_tflite_is(bytes, n) ? nrw_tflite_load_bytes(c, bytes, n, &m, err)
                                              : nrw_onnx_load_bytes(c, bytes, n, &m, err);
     return finish(s, m, "<memory>", out, err);
 }
@@ -72,14 +81,16 @@ nrw_status nrw_save(const nrw_model *m, const char *path, const nrw_save_options
                     nrw_error *err) {
     static const nrw_save_options defaults = {0};
     if (options == NULL) options = &defaults;
-    if (!ends_with(path, ".onnx"))
-        NRW_FAIL(err, NRW_ERR_UNSUPPORTED, "%s: models are written as .onnx", path);
+    const bool onnx = ends_with(path, ".onnx"), tflite = ends_with(path, ".tflite");
+    if (!onnx && !tflite)
+        NRW_FAIL(err, NRW_ERR_UNSUPPORTED, "%s: models are written as .onnx or .tflite", path);
     nrw_model *copy;
     NRW_TRY(nrw_model_clone(m, &copy, err));
     nrw_status s = nrw_run_pipeline(copy, NRW_PIPELINE_EXPORT, NULL, err);
-    if (s == NRW_OK)
+    if (s == NRW_OK && tflite) s = nrw_tflite_save(copy, path, err);
+    if (s == NRW_OK && onnx)
         s = nrw_onnx_lower_quantization(copy, options->onnx_style == NRW_ONNX_QOPERATOR, err);
-    if (s == NRW_OK) s = nrw_onnx_save(copy, path, NULL, err);
+    if (s == NRW_OK && onnx) s = nrw_onnx_save(copy, path, NULL, err);
     nrw_model_destroy(copy);
     return s;
 }

@@ -30,6 +30,7 @@ static nrw_status clone_value(cloner *c, nrw_graph *g, const nrw_graph *from, co
     if (copy == NULL) NRW_OOM(c->err);
     if (v->quant != NULL && (copy->quant = nrw_quant_copy(arena, v->quant)) == NULL)
         NRW_OOM(c->err);
+    copy->as_integers = v->as_integers;
     if (v->data != NULL) {
         nrw_tensor *data = nrw_arena_dup(arena, v->data, sizeof *data);
         if (data == NULL) NRW_OOM(c->err);

@@ -16,9 +16,9 @@ static const nrw_dtype_row rows[NRW_DTYPE_COUNT] = {
     [NRW_F64]        = {"f64",      "float64",        NRW_CLASS_FLOAT,   64,  8, 11, 10,  8, 0,         0},
     [NRW_F16]        = {"f16",      "float16",        NRW_CLASS_FLOAT,   16,  2, 10,  1,  6, 0,         0},
     [NRW_BF16]       = {"bf16",     "bfloat16",       NRW_CLASS_FLOAT,   16,  2, 16, 18, 13, 0,         0},
-    [NRW_F8E4M3FN]   = {"f8e4m3fn", "float8e4m3fn",   NRW_CLASS_FLOAT,    8,  1, 17, -1,  0, 0,         0},
+    [NRW_F8E4M3FN]   = {"f8e4m3fn", "float8e4m3fn",   NRW_CLASS_FLOAT,    8,  1, 17, 21,  0, 0,         0},
     [NRW_F8E4M3FNUZ] = {"f8e4m3fnuz", "float8e4m3fnuz", NRW_CLASS_FLOAT,  8,  1, 18, -1,  0, 0,         0},
-    [NRW_F8E5M2]     = {"f8e5m2",   "float8e5m2",     NRW_CLASS_FLOAT,    8,  1, 19, -1,  0, 0,         0},
+    [NRW_F8E5M2]     = {"f8e5m2",   "float8e5m2",     NRW_CLASS_FLOAT,    8,  1, 19, 22,  0, 0,         0},
     [NRW_F8E5M2FNUZ] = {"f8e5m2fnuz", "float8e5m2fnuz", NRW_CLASS_FLOAT,  8,  1, 20, -1,  0, 0,         0},
     [NRW_F8E8M0]     = {"f8e8m0",   "float8e8m0",     NRW_CLASS_FLOAT,    8,  1, 24, -1,  0, 0,         0},
     [NRW_F4E2M1]     = {"f4e2m1",   "float4e2m1",     NRW_CLASS_FLOAT,    4,  1, 23, -1,  0, 0,         0},
@@ -31,8 +31,8 @@ static const nrw_dtype_row rows[NRW_DTYPE_COUNT] = {
     [NRW_I64]        = {"i64",      "int64",          NRW_CLASS_SINT,    64,  8,  7,  4,  5, INT64_MIN, INT64_MAX},
     [NRW_U64]        = {"u64",      "uint64",         NRW_CLASS_UINT,    64,  8, 13, 12,  0, 0,         INT64_MAX},
     [NRW_I4]         = {"i4",       "int4",           NRW_CLASS_SINT,     4,  1, 22, 17,  0, -8,        7},
-    [NRW_U4]         = {"u4",       "uint4",          NRW_CLASS_UINT,     4,  1, 21, -1,  0, 0,         15},
-    [NRW_I2]         = {"i2",       "int2",           NRW_CLASS_SINT,     2,  1, 26, -1,  0, -2,        1},
+    [NRW_U4]         = {"u4",       "uint4",          NRW_CLASS_UINT,     4,  1, 21, 20,  0, 0,         15},
+    [NRW_I2]         = {"i2",       "int2",           NRW_CLASS_SINT,     2,  1, 26, 19,  0, -2,        1},
     [NRW_U2]         = {"u2",       "uint2",          NRW_CLASS_UINT,     2,  1, 25, -1,  0, 0,         3},
     [NRW_BOOL]       = {"bool",     "bool",           NRW_CLASS_BOOL,     8,  1,  9,  6, 12, 0,         1},
     [NRW_STRING]     = {"str",      "string",         NRW_CLASS_STRING,   0, sizeof(nrw_string), 8, 5, 0, 0, 0},
@@ -68,6 +68,13 @@ nrw_dtype nrw_dtype_from_name(const char *name, size_t n) {
 nrw_dtype nrw_dtype_from_onnx(int code) {
     for (int t = NRW_NONE + 1; t < NRW_DTYPE_COUNT; t++) {
         if (code != 0 && rows[t].onnx == code) return t;
+    }
+    return NRW_NONE;
+}
+
+nrw_dtype nrw_dtype_from_tflite(int code) {
+    for (int t = NRW_NONE + 1; t < NRW_DTYPE_COUNT; t++) {
+        if (code >= 0 && rows[t].tflite == code) return t;
     }
     return NRW_NONE;
 }

@@ -37,8 +37,9 @@ static inline const char *nrw_dtype_name(nrw_dtype t) {
 bool nrw_dtype_is_float(nrw_dtype t);   /* includes half and 8-bit floats */
 bool nrw_dtype_is_integer(nrw_dtype t); /* signed or unsigned, not bool */
 nrw_dtype nrw_dtype_from_name(const char *name,
-                              size_t n); /* short or long name; NRW_NONE if unknown */
-nrw_dtype nrw_dtype_from_onnx(int code); /* NRW_NONE if unknown */
+                              size_t n);   /* short or long name; NRW_NONE if unknown */
+nrw_dtype nrw_dtype_from_onnx(int code);   /* NRW_NONE if unknown */
+nrw_dtype nrw_dtype_from_tflite(int code); /* likewise */
 
 /* Converts n elements. Any numeric (or bool) type to and from float, double and int64. Integer
  * targets saturate and round half to even; use the Cast operator for C-like conversion. Strings and

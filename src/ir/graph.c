@@ -224,6 +224,7 @@ nrw_status nrw_value_replace(nrw_value *old, nrw_value *v, nrw_error *err) {
     if (old == v) return NRW_OK;
     if (nrw_value_is_graph_output(old) && !v->is_input && !nrw_value_is_graph_output(v)) {
         nrw_value_swap_names(v, old);
+        v->as_integers = old->as_integers && v->quant != NULL;
     }
     while (old->n_uses > 0) {
         nrw_use use = old->uses[old->n_uses - 1];

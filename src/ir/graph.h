@@ -77,8 +77,10 @@ struct nrw_value {
         *data;          /* constants only; data->dtype is the storage type, data->quant == quant */
     nrw_node *producer; /* NULL: graph input or constant */
     int producer_index;
-    bool is_input; /* a graph input. May have data too: a default that callers may override */
-    nrw_use *uses; /* every consumer edge, and every time it is a graph output */
+    bool as_integers; /* an annotated input or output of the main graph: callers give and get the
+                         integers themselves, not the real numbers that they stand for */
+    bool is_input;    /* a graph input. May have data too: a default that callers may override */
+    nrw_use *uses;    /* every consumer edge, and every time it is a graph output */
     size_t n_uses, cap_uses;
     nrw_string raw_type; /* the file's type bytes when Narrow has no such type (maps, sparse);
                             written back */

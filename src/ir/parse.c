@@ -381,6 +381,7 @@ static nrw_status parse_definition(parser *p, scope *s, nrw_type *type, nrw_valu
     nrw_value *v = nrw_value_new(s->graph, copy, type);
     if (v == NULL) NRW_OOM(p->err);
     NRW_TRY(parse_quant(p, &v->quant));
+    v->as_integers = v->quant != NULL && nrw_lex_accept(&p->lex, "as integers");
     if (!nrw_map_put(&s->names, copy, name.size, v)) NRW_OOM(p->err);
     *out = v;
     return NRW_OK;

@@ -234,6 +234,7 @@ static void put_typed(printer *p, const nrw_value *v) {
     nrw_strbuf_puts(p->out, ": ");
     put_type(p, &v->type, v->data != NULL ? v->data->dtype : v->type.dtype);
     if (v->quant != NULL) put_quant(p, v->quant);
+    if (v->quant != NULL && v->as_integers) nrw_strbuf_puts(p->out, " as integers");
 }
 
 static nrw_status put_const(printer *p, const nrw_graph *g, const nrw_value *v, int depth) {

@@ -190,6 +190,8 @@ typedef struct nrw_op {
 /* The registry (registry.c): all rows of all families. domain "" and "ai.onnx" are the same; NULL:
  * unknown. */
 const nrw_op *nrw_op_find(const char *type, const char *domain);
+/* The row that has this builtin operator of TensorFlow Lite for its equal; NULL: none. */
+const nrw_op *nrw_op_find_tflite(int code);
 /* All rows, sorted by domain, then name; the array lies in the arena. NULL: out of memory. */
 const nrw_op **nrw_op_list(nrw_arena *arena, size_t *n);
 

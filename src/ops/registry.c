@@ -23,6 +23,15 @@ const nrw_op *nrw_op_find(const char *type, const char *domain) {
     return NULL;
 }
 
+const nrw_op *nrw_op_find_tflite(int code) {
+    for (size_t f = 0; families[f] != NULL; f++) {
+        for (const nrw_op *const *row = families[f]; *row != NULL; row++) {
+            if ((*row)->tflite.name != NULL && (*row)->tflite.code == code) return *row;
+        }
+    }
+    return NULL;
+}
+
 static int by_name(const void *a, const void *b) {
     const nrw_op *x = *(const nrw_op *const *)a, *y = *(const nrw_op *const *)b;
     int domain = strcmp(x->domain, y->domain);

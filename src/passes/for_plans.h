@@ -21,6 +21,8 @@ nrw_status nrw_ready_for_plan(nrw_model *m, const struct nrw_kernels *kn,
                               nrw_error *err) NRW_MUST_CHECK;
 
 typedef nrw_status nrw_plan_pass(nrw_model *m, const struct nrw_kernels *kn, nrw_error *err);
+/* Signed bytes become unsigned ones. */
+nrw_plan_pass nrw_unsigned_bytes;
 /* Functions of one 8-bit tensor become ai.narrow::Table. */
 nrw_plan_pass nrw_fuse_tables;
 /* MatMul, bias and Gelu to bytes become ai.narrow::MatMulGelu. */

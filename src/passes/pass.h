@@ -15,6 +15,7 @@ typedef struct nrw_pass {
 
 typedef enum nrw_pipeline {
     NRW_PIPELINE_IMPORT,   /* after reading: shapes, constants, what is dead */
+    NRW_PIPELINE_TURN,     /* after the layout of images has changed: Transposes cancel */
     NRW_PIPELINE_RUN,      /* on a session's private copy: everything that makes it faster */
     NRW_PIPELINE_QUANTIZE, /* before annotations are chosen: the form that quantizes well */
     NRW_PIPELINE_EXPORT,   /* before writing */
@@ -36,6 +37,9 @@ nrw_status nrw_run_pass(nrw_model *m, const nrw_pass *pass, const nrw_pass_watch
                         nrw_error *err) NRW_MUST_CHECK;
 const nrw_pass *nrw_pass_find(const char *name); /* NULL: no such pass */
 
+/* Activations that are bytes of the other sign than `to` (U8 or I8) become such. */
+nrw_status nrw_flip_bytes(nrw_model *m, nrw_dtype to, nrw_error *err) NRW_MUST_CHECK;
+
 extern const nrw_pass nrw_pass_freeze_defaults;
 extern const nrw_pass nrw_pass_infer_shapes;
 extern const nrw_pass nrw_pass_fold_constants;
@@ -49,6 +53,7 @@ extern const nrw_pass nrw_pass_identity;
 extern const nrw_pass nrw_pass_fold_batch_norm;
 extern const nrw_pass nrw_pass_fold_pad;
 extern const nrw_pass nrw_pass_merge_transposes;
+extern const nrw_pass nrw_pass_sink_transposes;
 extern const nrw_pass nrw_pass_bias_matmul;
 extern const nrw_pass nrw_pass_fold_clamp;
 extern const nrw_pass nrw_pass_fuse_gelu;

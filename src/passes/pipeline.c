@@ -12,6 +12,16 @@ static const nrw_pass *const import_passes[] = {
     NULL,
 };
 
+static const nrw_pass *const turn_passes[] = {
+    &nrw_pass_infer_shapes,
+    &nrw_pass_sink_transposes,
+    &nrw_pass_merge_transposes,
+    &nrw_pass_fold_constants,
+    &nrw_pass_identity,
+    &nrw_pass_dead_code,
+    NULL,
+};
+
 static const nrw_pass *const run_passes[] = {
     &nrw_pass_infer_shapes, &nrw_pass_fold_constants, /* shapes first: folding needs to know how
                                                          large results get */
@@ -53,9 +63,10 @@ static const nrw_pass *const unshrink_passes[] = {
 };
 
 static const nrw_pass *const *const pipelines[] = {
-    [NRW_PIPELINE_IMPORT] = import_passes,     [NRW_PIPELINE_RUN] = run_passes,
-    [NRW_PIPELINE_QUANTIZE] = quantize_passes, [NRW_PIPELINE_EXPORT] = export_passes,
-    [NRW_PIPELINE_SHRINK] = shrink_passes,     [NRW_PIPELINE_UNSHRINK] = unshrink_passes,
+    [NRW_PIPELINE_IMPORT] = import_passes,     [NRW_PIPELINE_TURN] = turn_passes,
+    [NRW_PIPELINE_RUN] = run_passes,           [NRW_PIPELINE_QUANTIZE] = quantize_passes,
+    [NRW_PIPELINE_EXPORT] = export_passes,     [NRW_PIPELINE_SHRINK] = shrink_passes,
+    [NRW_PIPELINE_UNSHRINK] = unshrink_passes,
 };
 
 nrw_status nrw_run_pass(nrw_model *m, const nrw_pass *pass, const nrw_pass_watch *watch,
@@ -90,6 +101,7 @@ const nrw_pass *nrw_pass_find(const char *name) {
 }
 
 static nrw_plan_pass *const plan_passes[] = {
+    nrw_unsigned_bytes, /* what comes after it knows only those */
     nrw_fuse_tables,
     nrw_fuse_matmul_gelu,
     nrw_fuse_attention,

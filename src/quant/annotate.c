@@ -107,12 +107,38 @@ static void share_ranges(annotation *a) {
     }
 }
 
+/* The parameters that the target prescribes for the results of some operator of a group, if those
+ * can stand for all of the group. */
+static const nrw_fixed_result *prescribed(const annotation *a, int32_t group, const nrw_range *r) {
+    for (int32_t i = 0; i < a->p->n_values; i++) {
+        const nrw_value *v = a->p->values[i];
+        if (v == NULL || a->p->roles[i] == NRW_ROLE_FLOAT || nrw_group_of(a->p, v) != group)
+            continue;
+        const nrw_fixed_result *f = nrw_target_fixed(a->p->target, v);
+        if (f == NULL || !nrw_node_is_quantized(a->p, v->producer)) continue;
+        const double lo = (0 - f->zero_point) * (double)f->scale;
+        const double hi = (256 - f->zero_point) * (double)f->scale;
+        if (r->lo >= lo && r->hi <= hi) return f;
+    }
+    return NULL;
+}
+
 static nrw_quant *params_for(const annotation *a, const nrw_range *r) {
     const nrw_dtype type = activation_type(a->p->recipe);
     float scale;
     int32_t zp;
     nrw_quant_params(type, a->p->recipe->symmetric, r->lo, r->hi, &scale, &zp);
     return nrw_quant_per_tensor(&a->model->arena, type, scale, zp);
+}
+
+static nrw_quant *params_of_group(const annotation *a, int32_t group) {
+    const nrw_range *r = &a->group[group];
+    const nrw_fixed_result *f = prescribed(a, group, r);
+    const nrw_recipe *recipe = a->p->recipe;
+    if (f == NULL || recipe->activation_bits != 8) return params_for(a, r);
+    const nrw_dtype type = activation_type(recipe);
+    return nrw_quant_per_tensor(&a->model->arena, type, f->scale,
+                                type == NRW_U8 ? f->zero_point : f->zero_point - 128);
 }
 
 static nrw_status branch(annotation *a, nrw_value *v, nrw_quant *q, nrw_error *err) {
@@ -141,7 +167,7 @@ static nrw_status annotate_values(annotation *a, nrw_error *err) {
     for (int32_t i = 0; i < a->p->n_values; i++) {
         nrw_value *v = a->p->values[i];
         if (v == NULL || a->p->roles[i] == NRW_ROLE_FLOAT || nrw_is_const(v)) continue;
-        nrw_quant *q = params_for(a, &a->group[nrw_group_of(a->p, v)]);
+        nrw_quant *q = params_of_group(a, nrw_group_of(a->p, v));
         if (q == NULL) NRW_OOM(err);
         if (a->p->roles[i] == NRW_ROLE_ANNOTATED)
             v->quant = q;

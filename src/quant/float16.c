@@ -219,7 +219,24 @@ static nrw_status store_bfloat16(nrw_value *v, nrw_error *err) {
                : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
 }
 
-nrw_status nrw_store_bfloat16(nrw_model *m, const nrw_recipe *r, int64_t *nodes, nrw_error *err) {
+static nrw_status round_to_half(nrw_value *v, nrw_error *err) {
+    nrw_tensor t;
+    NRW_TRY(nrw_tensor_copy(&v->graph->model->arena, v->data, &t, err));
+    float *x = t.data;
+    for (int64_t i = 0, n = nrw_tensor_count(&t); i < n; i++) {
+        const float inside = x[i] > HALF_MAX ? HALF_MAX : x[i] < -HALF_MAX ? -HALF_MAX : x[i];
+        x[i] = nrw_f16_to_f32(nrw_f32_to_f16(inside));
+    }
+    nrw_value *rounded = nrw_const_new(v->graph, NULL, &t);
+    if (rounded == NULL) NRW_OOM(err);
+    nrw_value_swap_names(rounded, v);
+    return nrw_value_replace(v, rounded, err);
+}
+
+/* Large float32 constants of the main graph, by `store`. */
+static nrw_status store_constants(nrw_model *m, const nrw_recipe *r,
+                                  nrw_status (*store)(nrw_value *v, nrw_error *err), int64_t *nodes,
+                                  nrw_error *err) {
     *nodes = 0;
     for (nrw_node *n = m->graph->first; n != NULL; n = n->next) {
         const nrw_override *o = nrw_recipe_override(r, n->name, true);
@@ -230,10 +247,18 @@ nrw_status nrw_store_bfloat16(nrw_model *m, const nrw_recipe *r, int64_t *nodes,
             nrw_value *v = n->inputs[i];
             if (nrw_const_floats(v, &count) == NULL || count < BIG_ENOUGH) continue;
             if (v->graph != m->graph) continue;
-            NRW_TRY(store_bfloat16(v, err));
+            NRW_TRY(store(v, err));
             any = true;
         }
         *nodes += any;
     }
     return NRW_OK;
+}
+
+nrw_status nrw_store_bfloat16(nrw_model *m, const nrw_recipe *r, int64_t *nodes, nrw_error *err) {
+    return store_constants(m, r, store_bfloat16, nodes, err);
+}
+
+nrw_status nrw_round_to_half(nrw_model *m, const nrw_recipe *r, int64_t *nodes, nrw_error *err) {
+    return store_constants(m, r, round_to_half, nodes, err);
 }

@@ -13,6 +13,11 @@
 nrw_status nrw_to_half(nrw_model *m, const nrw_recipe *r, int64_t *nodes,
                        nrw_error *err) NRW_MUST_CHECK;
 
+/* float32 constants of 256 elements or more are rounded to float16, and stay float32: for writers
+ * that store what fits. */
+nrw_status nrw_round_to_half(nrw_model *m, const nrw_recipe *r, int64_t *nodes,
+                             nrw_error *err) NRW_MUST_CHECK;
+
 /* float32 constants of 256 elements or more are stored as bfloat16, with a Cast behind. */
 nrw_status nrw_store_bfloat16(nrw_model *m, const nrw_recipe *r, int64_t *nodes,
                               nrw_error *err) NRW_MUST_CHECK;

@@ -39,11 +39,10 @@ static const char *const wide_ops[] = {"Softmax",
                                        "TopK",
                                        NULL};
 
-static bool is_wide(const nrw_node *n) {
-    for (const char *const *w = wide_ops; *w != NULL; w++) {
-        if (strcmp(*w, n->type) == 0) return true;
-    }
-    return false;
+/* Stays float, whatever lies around it. */
+static bool is_wide(const nrw_placement *p, const nrw_node *n) {
+    if (nrw_target_lists(p->target->lacks, n->type)) return true;
+    return nrw_target_lists(wide_ops, n->type) && !nrw_target_lists(p->target->takes, n->type);
 }
 
 int nrw_data_inputs(const nrw_node *n, int *at) {
@@ -77,8 +76,8 @@ bool nrw_is_layer(const nrw_node *n) {
 }
 
 /* Convolutions store integers; products of matrices may as well hand on float sums. */
-static bool sums_may_stay_float(const nrw_node *n) {
-    return nrw_is(n, "MatMul") || nrw_is(n, "Gemm");
+static bool sums_may_stay_float(const nrw_placement *p, const nrw_node *n) {
+    return !p->target->everything && (nrw_is(n, "MatMul") || nrw_is(n, "Gemm"));
 }
 
 static int index_of(const nrw_node *n) {
@@ -94,7 +93,7 @@ static bool is_quant_rule(const nrw_node *n, nrw_quant_rule rule) {
 }
 
 static bool eligible(const nrw_placement *p, const nrw_node *n) {
-    if (n->op == NULL || n->op->quant.rule == NRW_QUANT_NONE || is_wide(n)) return false;
+    if (n->op == NULL || n->op->quant.rule == NRW_QUANT_NONE || is_wide(p, n)) return false;
     /* A product of constants has no range to measure. */
     if (is_quant_rule(n, NRW_QUANT_WEIGHTED) && (!nrw_is_layer(n) || nrw_is_const(n->inputs[0])))
         return false;
@@ -161,7 +160,7 @@ static bool comes_as_integers(const nrw_placement *p, const nrw_value *v, const 
     if (n == NULL) /* a graph input: moving it about is cheaper in integers, computing is not */
         return v->is_input && is_quant_rule(user, NRW_QUANT_SAME_SCALE);
     if (!nrw_node_is_quantized(p, n)) return false;
-    return !sums_may_stay_float(n) || goes_straight_to_layers(p, v);
+    return !sums_may_stay_float(p, n) || goes_straight_to_layers(p, v);
 }
 
 static bool comes_all_as_integers(const nrw_placement *p, const nrw_node *n) {
@@ -187,6 +186,37 @@ static bool pays(const nrw_placement *p, const nrw_node *n, const bool *paying) 
         }
     }
     return false;
+}
+
+/* An operator that is integers for the sake of its neighbours needs one: what it reads, or somebody
+ * who reads it. */
+static bool has_neighbour(const nrw_placement *p, const nrw_node *n) {
+    int at[64];
+    const int k = nrw_data_inputs(n, at);
+    for (int i = 0; i < k; i++) {
+        const nrw_value *v = n->inputs[at[i]];
+        if (v->is_input || nrw_node_is_quantized(p, v->producer)) return true;
+    }
+    for (int i = 0; i < n->n_outputs; i++) {
+        const nrw_value *v = n->outputs[i];
+        for (size_t u = 0; v != NULL && u < v->n_uses; u++) {
+            if (quantized_use(p, &v->uses[u])) return true;
+        }
+    }
+    return false;
+}
+
+static void settle_everything(nrw_placement *p) {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int i = 0; i < p->n_nodes; i++) {
+            const nrw_node *n = p->nodes[i];
+            if (!p->quantized[i] || is_quant_rule(n, NRW_QUANT_WEIGHTED) || has_neighbour(p, n))
+                continue;
+            p->quantized[i] = false;
+            changed = true;
+        }
+    }
 }
 
 /* Takes nodes out until the rule holds for all that are left. */
@@ -229,6 +259,21 @@ bool nrw_will_vanish(const nrw_placement *p, const nrw_value *v) {
            rule != NRW_QUANT_CLAMP;
 }
 
+static void unite_outputs(nrw_placement *p, const nrw_node *n) {
+    for (int k = 0; k < n->n_outputs; k++) {
+        if (n->outputs[k] != NULL && n->outputs[k]->type.dtype == NRW_F32)
+            unite(p, n->inputs[0], n->outputs[k]);
+    }
+}
+
+static void unite_all(nrw_placement *p, const nrw_node *n) {
+    int at[64];
+    const int k = nrw_data_inputs(n, at);
+    for (int i = 0; i < k; i++) {
+        if (!nrw_is_const(n->inputs[at[i]])) unite(p, n->outputs[0], n->inputs[at[i]]);
+    }
+}
+
 static void assign_roles(nrw_placement *p) {
     for (int32_t i = 0; i < p->n_values; i++) {
         const nrw_value *v = p->values[i];
@@ -238,7 +283,7 @@ static void assign_roles(nrw_placement *p) {
         size_t users = 0;
         for (size_t k = 0; k < v->n_uses; k++) users += quantized_use(p, &v->uses[k]);
         if (nrw_node_is_quantized(p, v->producer)) {
-            const bool open = sums_may_stay_float(v->producer);
+            const bool open = sums_may_stay_float(p, v->producer);
             if (nrw_will_vanish(p, v) || v->type.dtype != NRW_F32) continue;
             if (!open || goes_straight_to_layers(p, v))
                 p->roles[i] = NRW_ROLE_ANNOTATED;
@@ -251,11 +296,11 @@ static void assign_roles(nrw_placement *p) {
     }
     for (int i = 0; i < p->n_nodes; i++) {
         const nrw_node *n = p->nodes[i];
-        if (!p->quantized[i] || !is_quant_rule(n, NRW_QUANT_SAME_SCALE)) continue;
-        for (int k = 0; k < n->n_outputs; k++) {
-            if (n->outputs[k] != NULL && n->outputs[k]->type.dtype == NRW_F32)
-                unite(p, n->inputs[0], n->outputs[k]);
-        }
+        if (!p->quantized[i]) continue;
+        if (nrw_target_lists(p->target->shares, n->type))
+            unite_all(p, n);
+        else if (is_quant_rule(n, NRW_QUANT_SAME_SCALE))
+            unite_outputs(p, n);
     }
 }
 
@@ -264,7 +309,10 @@ void nrw_place_again(nrw_placement *p) {
     for (int i = 0; i < p->n_nodes; i++) {
         p->quantized[i] = !p->barred[i] && eligible(p, p->nodes[i]);
     }
-    settle(p, paying);
+    if (p->target->everything)
+        settle_everything(p);
+    else
+        settle(p, paying);
     assign_roles(p);
 }
 
@@ -276,7 +324,8 @@ nrw_status nrw_place(nrw_model *m, const nrw_recipe *r, nrw_arena *arena, nrw_pl
                      nrw_error *err) {
     nrw_graph *g = m->graph;
     const size_t n = (size_t)g->n_nodes + 1, nv = (size_t)m->n_values + 1;
-    *p = (nrw_placement){.recipe = r, .graph = g, .n_values = m->n_values};
+    *p = (nrw_placement){
+        .recipe = r, .target = nrw_target_get(r->target), .graph = g, .n_values = m->n_values};
     p->nodes = nrw_arena_calloc(arena, n, sizeof *p->nodes);
     p->quantized = nrw_arena_calloc(arena, n, sizeof *p->quantized);
     p->barred = nrw_arena_calloc(arena, 2 * n, sizeof *p->barred); /* and scratch of as many */

@@ -14,6 +14,7 @@
 #include "ops/op.h"
 #include "quant/observer.h"
 #include "quant/recipe.h"
+#include "quant/target.h"
 
 typedef enum nrw_value_role {
     NRW_ROLE_FLOAT = 0,
@@ -23,6 +24,7 @@ typedef enum nrw_value_role {
 
 typedef struct nrw_placement {
     const nrw_recipe *recipe;
+    const nrw_target_rules *target;
     nrw_graph *graph;
     nrw_node **nodes; /* in order */
     bool *quantized;  /* [n_nodes]; node->tag is the index + 1 */

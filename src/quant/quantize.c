@@ -9,6 +9,7 @@
 #include "quant/calibrate.h"
 #include "quant/float16.h"
 #include "quant/smooth.h"
+#include "quant/target.h"
 
 static bool is_wanted(const nrw_placement *p, int32_t i) {
     const nrw_value *v = p->values[i];
@@ -152,6 +153,8 @@ static nrw_status quantize_in_place(nrw_model *m, const nrw_recipe *r,
     case NRW_MODE_WEIGHTS:
         return nrw_annotate_weights(m, r, false, &result->quantized_nodes, err);
     case NRW_MODE_FP16:
+        if (r->target == NRW_TARGET_TFLITE)
+            return nrw_round_to_half(m, r, &result->quantized_nodes, err);
         return nrw_to_half(m, r, &result->quantized_nodes, err);
     case NRW_MODE_BF16:
         return nrw_store_bfloat16(m, r, &result->quantized_nodes, err);
@@ -168,6 +171,17 @@ static bool already_quantized(const nrw_graph *g) {
     return false;
 }
 
+static void show_integers(nrw_graph *g) {
+    for (int i = 0; i < g->n_inputs; i++) {
+        const nrw_quant *q = g->inputs[i]->quant;
+        g->inputs[i]->as_integers = q != NULL && !q->dynamic;
+    }
+    for (int i = 0; i < g->n_outputs; i++) {
+        const nrw_quant *q = g->outputs[i]->quant;
+        if (q != NULL && !q->dynamic) g->outputs[i]->as_integers = true;
+    }
+}
+
 nrw_status nrw_quantize_graph(const nrw_model *m, const nrw_recipe *recipe,
                               const nrw_sample_source *source, nrw_model **out,
                               nrw_quantize_result *result, nrw_error *err) {
@@ -180,11 +194,14 @@ nrw_status nrw_quantize_graph(const nrw_model *m, const nrw_recipe *recipe,
     nrw_model *q;
     NRW_TRY(nrw_model_clone(m, &q, err));
     nrw_status s = nrw_run_pipeline(q, NRW_PIPELINE_QUANTIZE, NULL, err);
+    const nrw_target_rules *target = nrw_target_get(recipe->target);
+    if (s == NRW_OK && target->prepare != NULL) s = target->prepare(q, err);
     if (s == NRW_OK) s = check_weights(q, recipe, err);
     if (s == NRW_OK) s = quantize_in_place(q, recipe, source, &r, err);
     /* Weights that several nodes share were quantized for each. */
     if (s == NRW_OK) s = nrw_run_pass(q, &nrw_pass_merge_constants, NULL, err);
     if (s == NRW_OK) s = nrw_run_pass(q, &nrw_pass_dead_code, NULL, err);
+    if (s == NRW_OK && recipe->integer_io) show_integers(q->graph);
     if (s == NRW_OK) s = nrw_graph_verify(q, err);
     if (s != NRW_OK) {
         nrw_model_destroy(q);

@@ -11,6 +11,7 @@ static const char *const mode_names[] = {"auto", "static", "dynamic", "weights",
 static const char *const granularity_names[] = {"channel", "tensor", "block"};
 static const char *const calibrator_names[] = {"default",    "minmax",  "moving",
                                                "percentile", "entropy", "mse"};
+static const char *const target_names[] = {"default", "onnxruntime", "tflite"};
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
 static const nrw_recipe defaults = {.mode = NRW_MODE_STATIC,
@@ -34,6 +35,11 @@ static nrw_status check(nrw_recipe *r, nrw_error *err) {
         r->activation_bits = halves ? 16 : r->mode == NRW_MODE_WEIGHTS ? 32 : 8;
     }
     const int w = r->weight_bits, a = r->activation_bits;
+    /* Its 16-bit kernels know no zero point. */
+    if (r->target == NRW_TARGET_TFLITE && a == 16 && r->mode == NRW_MODE_STATIC)
+        r->symmetric = true;
+    if (r->target == NRW_TARGET_TFLITE && r->mode == NRW_MODE_BF16)
+        NRW_FAIL(err, NRW_ERR_ARGUMENT, "tflite has no kernels for bfloat16; use fp16");
     if (halves) {
         if (w != 16)
             NRW_FAIL(err, NRW_ERR_ARGUMENT, "half-precision modes have 16 bits, not %d", w);
@@ -68,6 +74,8 @@ nrw_status nrw_recipe_make(nrw_arena *arena, const nrw_quantize_options *o, bool
     } else if (o->mode == NRW_MODE_AUTO && o->recipe == NULL) {
         r->mode = have_data ? NRW_MODE_STATIC : NRW_MODE_DYNAMIC;
     }
+    if (o->target != NRW_TARGET_DEFAULT) r->target = o->target;
+    if (o->integer_io) r->integer_io = true;
     if (o->weight_bits != 0) r->weight_bits = o->weight_bits;
     if (o->activation_bits != 0) r->activation_bits = o->activation_bits;
     if (o->granularity != NRW_PER_CHANNEL) r->granularity = o->granularity;
@@ -179,6 +187,11 @@ static nrw_status read_key(nrw_arena *arena, const char *key, const json_t *v, n
         NRW_TRY(read_name(v, key, mode_names, COUNT(mode_names), &name, err));
         if (name == NRW_MODE_AUTO) NRW_FAIL(err, NRW_ERR_ARGUMENT, "mode: auto is not a recipe");
         r->mode = (nrw_mode)name;
+    } else if (strcmp(key, "target") == 0) {
+        NRW_TRY(read_name(v, key, target_names, COUNT(target_names), &name, err));
+        r->target = (nrw_target)name;
+    } else if (strcmp(key, "integer_io") == 0) {
+        return read_bool(v, key, &r->integer_io, err);
     } else if (strcmp(key, "weight_bits") == 0) {
         return read_small(v, key, &r->weight_bits, err);
     } else if (strcmp(key, "activation_bits") == 0) {
@@ -266,6 +279,9 @@ static json_t *recipe_json(const nrw_recipe *r) {
     json_t *j = json_object(), *nodes = json_object(), *values = json_object();
     json_object_set_new(j, "narrow_recipe", json_integer(1));
     json_object_set_new(j, "mode", json_string(mode_names[r->mode]));
+    if (r->target != NRW_TARGET_DEFAULT)
+        json_object_set_new(j, "target", json_string(target_names[r->target]));
+    if (r->integer_io) json_object_set_new(j, "integer_io", json_true());
     json_object_set_new(j, "weight_bits", json_integer(r->weight_bits));
     json_object_set_new(j, "activation_bits", json_integer(r->activation_bits));
     json_object_set_new(j, "granularity", json_string(granularity_names[r->granularity]));

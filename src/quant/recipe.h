@@ -20,6 +20,8 @@ typedef struct nrw_override {
 
 typedef struct nrw_recipe {
     nrw_mode mode; /* not AUTO */
+    nrw_target target;
+    bool integer_io;
     int weight_bits, activation_bits;
     int granularity; /* NRW_PER_CHANNEL, … */
     int64_t block;

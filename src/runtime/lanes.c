@@ -32,6 +32,7 @@ static nrw_status open_lane(nrw_lanes *l, nrw_error *err) {
     if (at->inputs == NULL || at->outputs == NULL) NRW_OOM(err);
     NRW_TRY(nrw_session_create(l->plan, &at->session, err));
     nrw_session_observe(at->session, l->observer, l->observer_user);
+    nrw_session_give_reals(at->session);
     l->open++;
     return NRW_OK;
 }

@@ -184,7 +184,8 @@ static nrw_status check_input(const nrw_value *v, const nrw_tensor *t, nrw_error
     const nrw_type *want = &v->type;
     bool fits = want->kind == t->kind || (want->kind != NRW_TENSOR && want->kind != NRW_SEQUENCE);
     if (fits && t->kind == NRW_TENSOR) {
-        fits = want->dtype == NRW_NONE || want->dtype == t->dtype;
+        fits = want->dtype == NRW_NONE || want->dtype == t->dtype ||
+               (v->as_integers && t->dtype == v->quant->dtype);
         if (want->rank >= 0) {
             fits = fits && want->rank == t->rank;
             for (int i = 0; fits && i < t->rank; i++) {
@@ -194,12 +195,14 @@ static nrw_status check_input(const nrw_value *v, const nrw_tensor *t, nrw_error
     }
     if (fits) return NRW_OK;
     char a[160], b[160];
-    nrw_type got = nrw_type_of(t);
+    nrw_type got = nrw_type_of(t), shown = *want;
+    if (v->as_integers) shown.dtype = v->quant->dtype;
     NRW_FAIL(err, NRW_ERR_DATA, "input '%s': expected %s, got %s", v->name,
-             nrw_type_str(want, a, sizeof a), nrw_type_str(&got, b, sizeof b));
+             nrw_type_str(&shown, a, sizeof a), nrw_type_str(&got, b, sizeof b));
 }
 
-/* Puts an input where its readers look; an annotated one is quantized on the way in. */
+/* Puts an input where its readers look; an annotated one is quantized on the way in, unless the
+ * caller did. */
 static nrw_status bind_input(nrw_session *s, const nrw_value *v, const nrw_tensor *t,
                              nrw_error *err) {
     if (v->quant == NULL) {
@@ -212,6 +215,11 @@ static nrw_status bind_input(nrw_session *s, const nrw_value *v, const nrw_tenso
         slot->quant = v->quant;
         NRW_TRY(nrw_room_reserve(s, &s->rooms[v->id], nrw_tensor_bytes(slot) + 1, err));
         slot->data = s->rooms[v->id].data;
+    }
+    if (t->dtype == v->quant->dtype) {
+        /* Kernels read a little beyond what they need, which callers' memory may not allow. */
+        if (nrw_tensor_bytes(t) > 0) memcpy(slot->data, t->data, nrw_tensor_bytes(t));
+        return NRW_OK;
     }
     return nrw_quantize_floats(s->plan->kernels, s->plan->context->pool, t->data, slot, err);
 }
@@ -241,7 +249,7 @@ static nrw_status bind_inputs(nrw_session *s, const nrw_tensor *inputs, nrw_erro
             NRW_TRY(check_input(v, &inputs[i], err));
         }
         types[i] = nrw_type_of(&bound[i]);
-        if (bound[i].quant != NULL) types[i].dtype = NRW_F32;
+        if (v->quant != NULL) types[i].dtype = NRW_F32;
         changed = changed || !same_type(&types[i], &s->shape_of_inputs[i]);
     }
     if (changed) NRW_TRY(nrw_session_reshape(s, types, err));
@@ -254,11 +262,12 @@ static nrw_status bind_inputs(nrw_session *s, const nrw_tensor *inputs, nrw_erro
     return NRW_OK;
 }
 
-/* Callers see real numbers: annotated outputs are dequantized into a room of their own. */
+/* Callers see real numbers, unless the model says otherwise: annotated outputs are dequantized into
+ * a room of their own. */
 static nrw_status fetch_output(nrw_session *s, int i, nrw_tensor *out, nrw_error *err) {
     const nrw_graph *g = s->plan->graphs->graph;
     *out = s->slots[g->outputs[i]->id];
-    if (out->quant == NULL) return NRW_OK;
+    if (out->quant == NULL || (g->outputs[i]->as_integers && !s->real_outputs)) return NRW_OK;
     const nrw_tensor q = *out;
     *out = nrw_tensor_make(NRW_F32, q.rank, q.dims, NULL);
     NRW_TRY(nrw_room_reserve(s, &s->output_rooms[i], nrw_tensor_bytes(out) + 1, err));
@@ -367,6 +376,10 @@ void nrw_session_observe(nrw_session *s, nrw_observer_fn fn, void *user) {
 
 void nrw_session_seed(nrw_session *s, uint64_t seed) {
     s->seed = seed;
+}
+
+void nrw_session_give_reals(nrw_session *s) {
+    s->real_outputs = true;
 }
 
 void nrw_session_profile(nrw_session *s, bool on) {

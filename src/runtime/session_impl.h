@@ -50,6 +50,7 @@ struct nrw_session {
     nrw_observer_fn observer;
     void *observer_user;
     bool profiling;
+    bool real_outputs;    /* dequantized, whatever the model shows its callers */
     nrw_step_time *times; /* [steps of the main graph] */
 };
 

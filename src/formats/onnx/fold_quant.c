@@ -150,11 +150,16 @@ static nrw_status fold_table(folding *f, nrw_node *n, nrw_error *err) {
     return NRW_OK;
 }
 
-/* Every use of the integers is a DequantizeLinear with the same parameters. */
-static bool all_dequantize(const nrw_value *vq, const nrw_quant *q, bool *to_output) {
-    *to_output = false;
+/* Every use of the integers is a DequantizeLinear with the same parameters; or, *shown, callers get
+ * them. */
+static bool all_dequantize(const nrw_value *vq, const nrw_quant *q, bool *to_output, bool *shown) {
+    *to_output = *shown = false;
     for (size_t i = 0; i < vq->n_uses; i++) {
         const nrw_node *n = vq->uses[i].node;
+        if (n == NULL && vq->uses[i].graph == vq->graph && vq->graph->parent == NULL) {
+            *shown = true;
+            continue;
+        }
         if (!nrw_is(n, "DequantizeLinear") || vq->uses[i].index != 0) return false;
         if (!is_single(n->outputs[0])) return false;
         const nrw_quant *p = read_params(n, q->dtype, &vq->type);
@@ -189,15 +194,18 @@ static nrw_value *requantized(nrw_node *n, const nrw_quant *q, nrw_error *err) {
 
 static nrw_status fold_pair(nrw_node *n, nrw_error *err) {
     nrw_value *x = n->inputs[0], *vq = n->outputs[0];
-    bool to_output;
+    bool to_output, shown;
     int64_t count;
-    if (!is_single(x) || nrw_value_is_graph_output(vq)) return NRW_OK;
+    if (!is_single(x)) return NRW_OK;
     const nrw_quant *q = read_params(n, quantized_type(n), &x->type);
-    if (q == NULL || !all_dequantize(vq, q, &to_output)) return NRW_OK;
+    if (q == NULL || !all_dequantize(vq, q, &to_output, &shown) || (to_output && shown))
+        return NRW_OK;
     const bool own = x->graph == n->graph;
-    if (to_output && (x->producer == NULL || !own)) return NRW_OK;
+    if ((to_output || shown) && (x->producer == NULL || !own)) return NRW_OK;
     nrw_value *target;
-    if (x->quant != NULL && nrw_quant_equal(x->quant, q))
+    if (shown && (x->quant != NULL || x->n_uses > 1))
+        target = requantized(n, q, err);
+    else if (x->quant != NULL && nrw_quant_equal(x->quant, q))
         target = x;
     else if (x->quant == NULL && nrw_const_floats(x, &count) != NULL)
         target = quantized_constant(x, q, err);
@@ -210,13 +218,41 @@ static nrw_status fold_pair(nrw_node *n, nrw_error *err) {
         x->quant = q;
         x->type.dtype = NRW_F32;
     }
-    while (vq->n_uses > 0) {
-        nrw_node *dq = vq->uses[vq->n_uses - 1].node;
+    for (size_t left = vq->n_uses; left-- > 0;) {
+        nrw_node *dq = vq->uses[left].node;
+        if (dq == NULL) continue;
         nrw_value *real = dq->outputs[0];
         nrw_node_remove(dq);
         NRW_TRY(nrw_value_replace(real, target, err));
     }
     nrw_node_remove(n);
+    if (!shown) return NRW_OK;
+    NRW_TRY(nrw_value_replace(vq, target, err));
+    target->as_integers = true;
+    return NRW_OK;
+}
+
+/* An input of integers that are made real right away. */
+static nrw_status fold_input(nrw_value *v, nrw_error *err) {
+    bool to_output, shown;
+    if (v->data != NULL || v->type.kind != NRW_TENSOR || !is_storage(v->type.dtype) ||
+        v->n_uses == 0 || !nrw_is(v->uses[0].node, "DequantizeLinear"))
+        return NRW_OK;
+    const nrw_quant *q = read_params(v->uses[0].node, v->type.dtype, &v->type);
+    if (q == NULL || q->axis >= 0 || !all_dequantize(v, q, &to_output, &shown) || to_output ||
+        shown)
+        return NRW_OK;
+    const size_t dequantized = v->n_uses;
+    for (size_t i = 0; i < dequantized; i++) {
+        /* The first use goes, and those of what it made come last. */
+        nrw_node *dq = v->uses[0].node;
+        nrw_value *real = dq->outputs[0];
+        nrw_node_remove(dq);
+        NRW_TRY(nrw_value_replace(real, v, err));
+    }
+    v->quant = q;
+    v->type.dtype = NRW_F32;
+    v->as_integers = true;
     return NRW_OK;
 }
 
@@ -232,6 +268,8 @@ static nrw_status fold_graph(nrw_graph *g, void *user, nrw_error *err) {
         else
             NRW_TRY_CTX(err, fold_table(f, n, err), "node '%s'", n->name);
     }
+    for (int i = 0; i < g->n_inputs && g->parent == NULL; i++)
+        NRW_TRY(fold_input(g->inputs[i], err));
     for (nrw_node *n = g->first, *next; n != NULL; n = next) {
         nrw_node *before = n->prev;
         if (nrw_is(n, "QuantizeLinear") && n->outputs[0] != NULL) {

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "formats/load.h"
 #include "passes/match.h"
 
 enum { max_depth = 64, max_opsets = 256, first_overridable_ir = 4 };
@@ -470,44 +471,11 @@ static nrw_status import(nrw_model *m, const char *path, nrw_mapping bytes, nrw_
     return st;
 }
 
-static nrw_status finish(nrw_model *m, nrw_status st, const char *path, nrw_model **out,
-                         nrw_error *err) {
-    if (st != NRW_OK) {
-        nrw_model_destroy(m);
-        return nrw_error_prefix(err, st, "%s", path);
-    }
-    *out = m;
-    return NRW_OK;
-}
-
 nrw_status nrw_onnx_load(const nrw_context *c, const char *path, nrw_model **out, nrw_error *err) {
-    nrw_mapping bytes;
-    NRW_TRY(nrw_map_file(path, &bytes, err));
-    nrw_model *m = nrw_model_create(c);
-    if (m == NULL) {
-        nrw_unmap_file(&bytes);
-        NRW_OOM(err);
-    }
-    nrw_status st = nrw_model_keep_file(m, bytes, err);
-    if (st == NRW_OK) {
-        m->source = nrw_arena_strdup(&m->arena, path);
-        st = m->source != NULL ? import(m, path, bytes, err)
-                               : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
-    }
-    return finish(m, st, path, out, err);
+    return nrw_load_mapped(c, path, import, out, err);
 }
 
 nrw_status nrw_onnx_load_bytes(const nrw_context *c, const void *bytes, size_t size,
                                nrw_model **out, nrw_error *err) {
-    nrw_model *m = nrw_model_create(c);
-    if (m == NULL) NRW_OOM(err);
-    void *copy = nrw_arena_alloc(&m->arena, size > 0 ? size : 1);
-    nrw_status st;
-    if (copy == NULL) {
-        st = nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
-    } else {
-        if (size > 0) memcpy(copy, bytes, size);
-        st = import(m, NULL, (nrw_mapping){copy, size}, err);
-    }
-    return finish(m, st, "<memory>", out, err);
+    return nrw_load_copied(c, bytes, size, import, out, err);
 }

@@ -35,6 +35,12 @@ static nrw_value *dequantized(const lowered *l, const nrw_type *type, nrw_node *
 
 static nrw_status redirect_use(const lowered *l, nrw_value *v, nrw_use use, nrw_error *err) {
     nrw_graph *g = use.node != NULL ? use.node->graph : use.graph;
+    if (use.node == NULL && v->as_integers) {
+        /* An input that is an output as well stays both. */
+        if (l->q == v) return NRW_OK;
+        nrw_value_swap_names(v, l->q);
+        return nrw_graph_set_output(use.graph, use.index, l->q, err);
+    }
     nrw_value *real = dequantized(l, &v->type, use.node, g, err);
     if (real == NULL) NRW_OOM(err);
     if (use.node != NULL) return nrw_node_set_input(use.node, use.index, real, err);
@@ -160,10 +166,21 @@ static nrw_status lower_constant(nrw_value *v, bool products, nrw_error *err) {
     return NRW_OK;
 }
 
+/* Callers give the integers. */
+static nrw_status lower_integer_input(nrw_value *v, nrw_error *err) {
+    const nrw_quant *q = v->quant;
+    lowered l = {.q = v, .axis = q->axis, .block = q->block};
+    NRW_TRY(nrw_onnx_params(v->graph, q, &v->type, &l.scale, &l.zero, err));
+    v->quant = NULL;
+    v->type.dtype = q->dtype;
+    return redirect(&l, v, NULL, err);
+}
+
 static nrw_status lower_inputs(nrw_graph *g, nrw_error *err) {
     for (int i = 0; i < g->n_inputs; i++) {
         nrw_value *v = g->inputs[i];
-        if (v->quant != NULL && v->data == NULL) NRW_TRY(lower_value(v, err));
+        if (v->quant == NULL || v->data != NULL) continue;
+        NRW_TRY(v->as_integers ? lower_integer_input(v, err) : lower_value(v, err));
     }
     return NRW_OK;
 }
