@@ -167,16 +167,18 @@ NRW_INLINE void store_segments(const nrw_finish *f) {
     }
 }
 
-/* Eight results and bytes of the residual, added. */
+/* Four results and bytes of the residual, added. */
+NRW_INLINE int32x4_t add_four(const nrw_sum_u8 *s, uint16x4_t own, uint16x4_t other) {
+    const int32x4_t a = vreinterpretq_s32_u32(vmovl_u16(own));
+    const int32x4_t b = vreinterpretq_s32_u32(vmovl_u16(other));
+    const int32x4_t sum = vmlaq_n_s32(vmlaq_n_s32(vdupq_n_s32(s->add), a, s->by_a), b, s->by_b);
+    return vshlq_s32(sum, vdupq_n_s32(-s->shift));
+}
+
 NRW_INLINE int16x8_t add_eight(const nrw_sum_u8 *s, uint8x8_t own, uint8x8_t other) {
-    const int16x8_t a = vreinterpretq_s16_u16(vmovl_u8(own));
-    const int16x8_t b = vreinterpretq_s16_u16(vmovl_u8(other));
-    const int32x4_t add = vdupq_n_s32(s->add), down = vdupq_n_s32(-s->shift);
-    int32x4_t low = vmlal_n_s16(add, vget_low_s16(a), s->by_a);
-    int32x4_t high = vmlal_high_n_s16(add, a, s->by_a);
-    low = vmlal_n_s16(low, vget_low_s16(b), s->by_b);
-    high = vmlal_high_n_s16(high, b, s->by_b);
-    return vqmovn_high_s32(vqmovn_s32(vshlq_s32(low, down)), vshlq_s32(high, down));
+    const uint16x8_t a = vmovl_u8(own), b = vmovl_u8(other);
+    const int16x4_t low = vqmovn_s32(add_four(s, vget_low_u16(a), vget_low_u16(b)));
+    return vqmovn_high_s32(low, add_four(s, vget_high_u16(a), vget_high_u16(b)));
 }
 
 NRW_INLINE uint8x16_t add_bytes(const nrw_sum_u8 *s, uint8x16_t own, uint8x16_t other) {
