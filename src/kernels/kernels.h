@@ -216,6 +216,7 @@ typedef struct nrw_kernels {
                           bool is_signed);
     void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier, nor depthwise_i8 */
     bool rows_look_up;                     /* rows_i8 takes tables */
+    bool rows_eights; /* eight values of a column of weights lie side by side for rows_i8, not 4 */
     /* Rows at a distance of a multiple of 256 bytes are better with a gap of so many between them,
      * which many products are worth a copy; 0: it is the same. */
     int rows_gap;

@@ -180,7 +180,7 @@ static void bench_last(bench *b, const char *shape, nrw_conv c) {
     l.y = some((size_t)(c.out_channels * nrw_conv_pixels(&c)));
     int8_t *w = some((size_t)(c.out_channels * c.in_channels / c.groups * nrw_conv_taps(&c)));
     float *mul = floats(c.out_channels, 1e-4f);
-    if (nrw_conv_last_pack(&c, w, &b->arena, &l.packed, NULL) != NRW_OK) exit(2);
+    if (nrw_conv_last_pack(b->kn, &c, w, &b->arena, &l.packed, NULL) != NRW_OK) exit(2);
     const nrw_i8_epilogue e = {
         .out = NRW_OUT_U8, .add = l.packed.sums.sum, .mul = mul, .zero = 3, .hi = 255};
     if (nrw_conv_last_epilogue(&l.packed, &e, c.out_channels, &b->arena, &l.finish, NULL) != NRW_OK)

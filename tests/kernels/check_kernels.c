@@ -439,7 +439,7 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
     q.lo = 0;
     q.hi = 255;
     memset(q.w_zero, 0, sizeof q.w_zero);
-    const nrw_rows_shape shape = nrw_rows_shape_of(segments, k, n);
+    const nrw_rows_shape shape = nrw_rows_shape_of(kn, segments, k, n);
     if (!nrw_rows_weight_bytes(&shape, &bytes)) return;
     const bool ties = between(0, 4) == 0;
     if (ties) near_ties(&q, n);
@@ -611,7 +611,7 @@ static void check_conv_last(const nrw_kernels *kn) {
     fill_bytes(x.p, p.x_size + NRW_STEP_BYTES, (int)between(0, 2));
     fill_bytes((uint8_t *)w, p.w_size, (int)between(0, 2));
     const nrw_conv_call call = {kn, NULL, &arena, NULL};
-    nrw_status s = nrw_conv_last_pack(c, w, &arena, &packed, NULL);
+    nrw_status s = nrw_conv_last_pack(kn, c, w, &arena, &packed, NULL);
     if (s == NRW_OK) {
         const nrw_i8_epilogue e = make_epilogue(&q, c->out_channels, p.k, packed.sums.sum);
         s = nrw_conv_last_epilogue(&packed, &e, c->out_channels, &arena, &finish, NULL);

@@ -1,5 +1,6 @@
 /* Integer kernels by SDOT, 16 products at a time. */
 #define ROWS   8
+#define BLOCK  8
 #define PIXELS 2
 #include "kernels/arm/i8_tmpl.h"
 #include "kernels/arm/rows_tmpl.h"

@@ -1,6 +1,7 @@
 /* Integer kernels of the base architecture: products of bytes are widened to 16 bits and added up
  * in pairs, two registers of sums where others have one. */
 #define ROWS   4
+#define BLOCK  4
 #define PIXELS 1
 #include "kernels/arm/i8_tmpl.h"
 #include "kernels/arm/rows_tmpl.h"
