@@ -3,8 +3,8 @@
  * large its tiles are and how its panels are laid out, and computes tiles and rows.
  *
  * Floats. A result is a chain of additions over k in ascending order, started from the bias (or
- * zero): it depends neither on the number of threads nor on where blocks end. The x86 tiers use
- * fused multiply-add and agree with one another bit by bit; the scalar tier rounds twice.
+ * zero): it depends neither on the number of threads nor on where blocks end. All tiers but the
+ * scalar one use fused multiply-add and agree with one another bit by bit; that one rounds twice.
  *
  * Integers. Activations are unsigned bytes and weights signed bytes by the time they reach a tile:
  * packing flips the top bit of what is stored the other way round, which moves the zero point by
