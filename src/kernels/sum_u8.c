@@ -3,15 +3,19 @@
 #include <math.h>
 
 bool nrw_sum_u8_make(nrw_byte_scale a, nrw_byte_scale b, nrw_byte_scale y, nrw_sum_u8 *out) {
-    enum { MOST = 32767, LEAST_SHIFT = 9, MOST_SHIFT = 22 };
-    const double by_a = (double)a.scale / (double)y.scale, by_b = (double)b.scale / (double)y.scale;
-    const double larger = fmax(fabs(by_a), fabs(by_b));
-    int shift = MOST_SHIFT;
-    while (shift >= LEAST_SHIFT && !(larger * (1 << shift) <= MOST)) shift--;
-    if (shift < LEAST_SHIFT || !isfinite(by_a) || !isfinite(by_b)) return false;
-    out->by_a = (int16_t)rint(by_a * (1 << shift));
-    out->by_b = (int16_t)rint(by_b * (1 << shift));
+    enum { BITS = 21, LEAST_SHIFT = 12, MOST_SHIFT = 30 };
+    const float by_a = a.scale / y.scale, by_b = b.scale / y.scale;
+    const float larger = fmaxf(fabsf(by_a), fabsf(by_b));
+    int exponent;
+    if (!isfinite(by_a) || !isfinite(by_b) || !(larger > 0)) return false;
+    frexpf(larger, &exponent); /* larger is below 2^exponent */
+    const int shift = BITS - exponent;
+    if (shift < LEAST_SHIFT || shift > MOST_SHIFT) return false;
+    out->by_a = (int32_t)lrintf(ldexpf(by_a, shift));
+    out->by_b = (int32_t)lrintf(ldexpf(by_b, shift));
     out->shift = shift;
-    out->add = y.zero * (1 << shift) - out->by_a * a.zero - out->by_b * b.zero + (1 << shift) / 2;
+    out->zero = y.zero;
+    out->add = (int32_t)((uint32_t)(1 << shift) / 2 - (uint32_t)out->by_a * (uint32_t)a.zero -
+                         (uint32_t)out->by_b * (uint32_t)b.zero);
     return true;
 }

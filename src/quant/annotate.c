@@ -19,8 +19,9 @@ typedef struct annotation {
 } annotation;
 
 static nrw_dtype activation_type(const nrw_recipe *r) {
-    if (r->activation_bits == 16) return r->symmetric ? NRW_I16 : NRW_U16;
-    return r->symmetric ? NRW_I8 : NRW_U8;
+    const bool is_signed = r->symmetric || r->target == NRW_TARGET_TFLITE;
+    if (r->activation_bits == 16) return is_signed ? NRW_I16 : NRW_U16;
+    return is_signed ? NRW_I8 : NRW_U8;
 }
 
 /* The range of one value: what the recipe says, what the operator's mathematics says, or what was

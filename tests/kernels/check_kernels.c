@@ -522,7 +522,7 @@ static void check_sum_u8(void) {
     for (int i = 0; i < 500 && good; i++) {
         const uint8_t p = (uint8_t)between(0, 255), q = (uint8_t)between(0, 255);
         const double sum = (double)a.scale * (p - a.zero) + (double)b.scale * (q - b.zero) + y.zero;
-        const double most = 0.5 + fmax((double)a.scale, fabs((double)b.scale)) / 64;
+        const double most = 0.5 + fmax((double)a.scale, fabs((double)b.scale)) / 1024;
         const double real = sum < 0 ? 0 : sum > 255 ? 255 : sum;
         good = fabs(nrw_sum_u8_of(&s, p, q) - real) <= most;
     }

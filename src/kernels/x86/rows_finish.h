@@ -204,23 +204,34 @@ NRW_INLINE void store_segments(nrw_finish *f, const int32_t *acc, int rows) {
     f->c = c;
 }
 
-/* How results and the residual are added: multipliers in pairs of int16. */
+/* How results and the residual are added: multipliers in pairs of int16, the upper bits and the
+ * lower eight. */
 typedef struct nrw_add_words {
-    __m512i by, add, shift;
+    __m512i upper, lower, add, shift, zero;
 } nrw_add_words;
 
 NRW_INLINE nrw_add_words adding_of(const nrw_finish *f) {
     const nrw_sum_u8 *s = f->r->epilogue.residual;
-    const uint32_t by_a = (uint16_t)s->by_a, by_b = (uint16_t)s->by_b;
-    return (nrw_add_words){_mm512_set1_epi32((int)(by_b << 16 | by_a)), _mm512_set1_epi32(s->add),
-                           _mm512_set1_epi32(s->shift)};
+    const uint32_t upper_a = (uint16_t)(s->by_a >> 8), upper_b = (uint16_t)(s->by_b >> 8);
+    const uint32_t lower_a = s->by_a & 0xff, lower_b = s->by_b & 0xff;
+    return (nrw_add_words){_mm512_set1_epi32((int)(upper_b << 16 | upper_a)),
+                           _mm512_set1_epi32((int)(lower_b << 16 | lower_a)),
+                           _mm512_set1_epi32(s->add), _mm512_set1_epi32(s->shift),
+                           _mm512_set1_epi16((short)s->zero)};
+}
+
+/* One sum of each pair of int16, without the zero point. */
+NRW_INLINE __m512i add_pairs(const nrw_add_words *k, __m512i pairs) {
+    const __m512i upper = _mm512_dpwssd_epi32(_mm512_setzero_si512(), pairs, k->upper);
+    const __m512i from = _mm512_add_epi32(k->add, _mm512_slli_epi32(upper, 8));
+    return _mm512_srav_epi32(_mm512_dpwssd_epi32(from, pairs, k->lower), k->shift);
 }
 
 /* 32 results and bytes of the residual, both as int16. */
 NRW_INLINE __m512i add_words(const nrw_add_words *k, __m512i own, __m512i other) {
-    const __m512i low = _mm512_dpwssd_epi32(k->add, _mm512_unpacklo_epi16(own, other), k->by);
-    const __m512i high = _mm512_dpwssd_epi32(k->add, _mm512_unpackhi_epi16(own, other), k->by);
-    return _mm512_packs_epi32(_mm512_srav_epi32(low, k->shift), _mm512_srav_epi32(high, k->shift));
+    const __m512i low = add_pairs(k, _mm512_unpacklo_epi16(own, other));
+    const __m512i high = add_pairs(k, _mm512_unpackhi_epi16(own, other));
+    return _mm512_adds_epi16(_mm512_packs_epi32(low, high), k->zero);
 }
 
 NRW_INLINE void store_residual(nrw_finish *f, const int32_t *acc, int rows,
