@@ -167,7 +167,7 @@ NRW_INLINE void store_segments(const nrw_finish *f) {
     }
 }
 
-/* Four results and bytes of the residual, added. */
+/* Four results and bytes of the residual, added, without the zero point. */
 NRW_INLINE int32x4_t add_four(const nrw_sum_u8 *s, uint16x4_t own, uint16x4_t other) {
     const int32x4_t a = vreinterpretq_s32_u32(vmovl_u16(own));
     const int32x4_t b = vreinterpretq_s32_u32(vmovl_u16(other));
@@ -178,7 +178,8 @@ NRW_INLINE int32x4_t add_four(const nrw_sum_u8 *s, uint16x4_t own, uint16x4_t ot
 NRW_INLINE int16x8_t add_eight(const nrw_sum_u8 *s, uint8x8_t own, uint8x8_t other) {
     const uint16x8_t a = vmovl_u8(own), b = vmovl_u8(other);
     const int16x4_t low = vqmovn_s32(add_four(s, vget_low_u16(a), vget_low_u16(b)));
-    return vqmovn_high_s32(low, add_four(s, vget_high_u16(a), vget_high_u16(b)));
+    const int16x8_t sums = vqmovn_high_s32(low, add_four(s, vget_high_u16(a), vget_high_u16(b)));
+    return vqaddq_s16(sums, vdupq_n_s16((int16_t)s->zero));
 }
 
 NRW_INLINE uint8x16_t add_bytes(const nrw_sum_u8 *s, uint8x16_t own, uint8x16_t other) {
