@@ -75,6 +75,8 @@ int cli_open(cli *c);
 int cli_load(cli *c, const char *path, nrw_model **out);
 /* What --input gives, by the model's inputs: arrays (the caller frees them) and their tensors. */
 int cli_inputs(cli *c, const nrw_summary *s, nrw_array **arrays, nrw_tensor *inputs);
+/* Fixes the lengths that --shape gives; EXIT_DONE or EXIT_REFUSED. */
+int cli_shapes(cli *c, nrw_model *m);
 /* Opens --data (with --labels, --samples, --preprocess, --seed) for a model. */
 int cli_open_data(cli *c, const nrw_model *m, nrw_dataset **out);
 double cli_now(void); /* seconds */

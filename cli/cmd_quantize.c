@@ -143,6 +143,7 @@ static void print_table(const job *j, int64_t before, int64_t after) {
 static int work(cli *c, job *j) {
     double start = cli_now();
     int status = cli_load(c, j->input, &j->model);
+    if (status == EXIT_DONE) status = cli_shapes(c, j->model);
     if (status == EXIT_DONE && cli_value(c, "data", NULL) != NULL)
         status = cli_open_data(c, j->model, &j->data);
     if (status != EXIT_DONE) return status;

@@ -1,4 +1,5 @@
-/* --input: arrays for a model's inputs. */
+/* --input: arrays for a model's inputs; --shape: their lengths. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -43,6 +44,42 @@ int cli_inputs(cli *c, const nrw_summary *s, nrw_array **arrays, nrw_tensor *inp
     for (int i = 0; i < c->n_given && status == EXIT_DONE; i++) {
         if (strcmp(c->given[i].option->name, "input") == 0)
             status = bind_input(c, s, c->given[i].value, arrays, inputs);
+    }
+    return status;
+}
+
+/* "[NAME=]1,3,?,224". */
+static int fix_shape(cli *c, nrw_model *m, const nrw_summary *s, const char *text) {
+    const char *eq = strrchr(text, '='), *at = eq != NULL ? eq + 1 : text;
+    const int input = eq != NULL ? find_input(s, text, (size_t)(eq - text)) : 0;
+    int64_t dims[NRW_MAX_RANK];
+    int rank = 0;
+    if (eq == NULL && s->n_inputs != 1)
+        return cli_refuse(c, "--shape %s: the model has %d inputs; write NAME=DIMS", text,
+                          s->n_inputs);
+    if (input < 0) return cli_refuse(c, "--shape %s: the model has no such input", text);
+    for (;; at++) {
+        char *end = NULL;
+        const bool open = *at == '?';
+        if (rank == NRW_MAX_RANK) return cli_refuse(c, "--shape %s: too many axes", text);
+        dims[rank++] = open ? -1 : strtoll(at, &end, 10);
+        if (!open && (end == at || dims[rank - 1] < 1))
+            return cli_refuse(c, "--shape %s: lengths such as 1,3,224,224 are needed", text);
+        at = open ? at + 1 : end;
+        if (*at == 0) break;
+        if (*at != ',')
+            return cli_refuse(c, "--shape %s: lengths such as 1,3,224,224 are needed", text);
+    }
+    return nrw_fix_input(m, input, rank, dims, &c->error) == NRW_OK ? EXIT_DONE : cli_failed(c);
+}
+
+int cli_shapes(cli *c, nrw_model *m) {
+    const nrw_summary *s;
+    if (nrw_inspect(m, &s, &c->error) != NRW_OK) return cli_failed(c);
+    int status = EXIT_DONE;
+    for (int i = 0; i < c->n_given && status == EXIT_DONE; i++) {
+        if (strcmp(c->given[i].option->name, "shape") == 0)
+            status = fix_shape(c, m, s, c->given[i].value);
     }
     return status;
 }

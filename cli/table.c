@@ -34,7 +34,14 @@ static const cli_option inspect_options[] = {
     {0},
 };
 
+#define SHAPE_OPTION                                                                               \
+    {.name = "shape",                                                                              \
+     .value = "[NAME=]DIMS",                                                                       \
+     .repeats = true,                                                                              \
+     .help = "fix open lengths of an input, as 1,128; ? leaves one open"}
+
 static const cli_option convert_options[] = {
+    SHAPE_OPTION,
     {.name = "style",
      .value = "STYLE",
      .choices = "qdq|qoperator",
@@ -60,6 +67,7 @@ static const cli_option quantize_options[] = {
     {.name = "calibrator",
      .value = "HOW",
      .help = "how ranges are found: minmax, moving, percentile[:P], entropy, mse"},
+    SHAPE_OPTION,
     {.name = "target",
      .value = "NAME",
      .choices = "onnxruntime|tflite",

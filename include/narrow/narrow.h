@@ -63,6 +63,10 @@ NRW_API nrw_status nrw_load(nrw_context *c, const char *path, nrw_model **out,
 /* As nrw_load from memory; the bytes are copied. */
 NRW_API nrw_status nrw_load_bytes(nrw_context *c, const void *bytes, size_t n, nrw_model **out,
                                   nrw_error *err) NRW_MUST_CHECK;
+/* Fixes lengths of an input that are open: dims[i] for each axis, -1 where it stays as it is. What
+ * follows from it is found out. A length that is fixed already and another: NRW_ERR_SHAPE. */
+NRW_API nrw_status nrw_fix_input(nrw_model *m, int input, int rank, const int64_t *dims,
+                                 nrw_error *err) NRW_MUST_CHECK;
 NRW_API void nrw_model_free(nrw_model *m); /* NULL allowed */
 
 typedef enum nrw_onnx_style { NRW_ONNX_QDQ = 0, NRW_ONNX_QOPERATOR } nrw_onnx_style;

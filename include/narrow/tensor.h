@@ -54,6 +54,15 @@ typedef struct nrw_string {
     size_t size;
 } nrw_string;
 
+/* How results are rounded to integers. */
+typedef enum nrw_rounding {
+    NRW_ROUND_ONCE = 0, /* the exact result to the nearest integer, ties to even */
+    /* As LiteRT does with XNNPACK, in files of signed and of unsigned bytes: products are floats
+     * before they are rounded, and some operators have rules of their own. */
+    NRW_ROUND_LITERT,
+    NRW_ROUND_LITERT_U8
+} nrw_rounding;
+
 /* How integers stand for reals: real = scale * (q - zero_point). */
 typedef struct nrw_quant {
     nrw_dtype dtype; /* storage type: U8, I8, I16, U16, I4, U4, I2, U2, I32 */
@@ -63,6 +72,7 @@ typedef struct nrw_quant {
     const float *scale;        /* [count], > 0; NULL when dynamic */
     const int32_t *zero_point; /* [count], never NULL unless dynamic; all 0 when symmetric */
     bool dynamic;              /* parameters are measured on each run, per tensor */
+    nrw_rounding rounding;     /* of what is computed, not of what the integers mean */
 } nrw_quant;
 
 /* What a value holds. OPTIONAL_* may be empty. */

@@ -9,6 +9,7 @@
 #include "ir/graph.h"
 #include "narrow/narrow.h"
 #include "ops/op.h"
+#include "passes/match.h"
 #include "passes/pass.h"
 
 static bool looks_like_text(const unsigned char *bytes, size_t n) {
@@ -68,8 +69,43 @@ nrw_status nrw_load_bytes(nrw_context *c, const void *bytes, size_t n, nrw_model
     return finish(s, m, "<memory>", out, err);
 }
 
+nrw_status nrw_fix_input(nrw_model *m, int input, int rank, const int64_t *dims, nrw_error *err) {
+    nrw_graph *g = m->graph;
+    if (input < 0 || input >= g->n_inputs)
+        NRW_FAIL(err, NRW_ERR_ARGUMENT, "%s: input %d of %d", m->source, input, g->n_inputs);
+    nrw_value *v = g->inputs[input];
+    if (v->type.rank == NRW_RANK_UNKNOWN && rank >= 0 && rank <= NRW_MAX_RANK) {
+        v->type.rank = rank;
+        for (int i = 0; i < rank; i++) v->type.dims[i] = NRW_DIM_UNKNOWN;
+    }
+    if (rank != v->type.rank)
+        NRW_FAIL(err, NRW_ERR_SHAPE, "%s: input '%s' has %d axes, not %d", m->source, v->name,
+                 v->type.rank, rank);
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] < 0) continue;
+        if (v->type.dims[i] >= 0 && v->type.dims[i] != dims[i])
+            NRW_FAIL(err, NRW_ERR_SHAPE, "%s: axis %d of input '%s' is %lld, not %lld", m->source,
+                     i, v->name, (long long)v->type.dims[i], (long long)dims[i]);
+        v->type.dims[i] = dims[i];
+    }
+    NRW_TRY_CTX(err, nrw_run_pass(m, &nrw_pass_infer_shapes, NULL, err), "%s", m->source);
+    return NRW_OK;
+}
+
 void nrw_model_free(nrw_model *m) {
     nrw_model_destroy(m);
+}
+
+/* ONNX has no word for operators that only TensorFlow Lite knows. */
+static nrw_status refuse_foreign(nrw_graph *g, void *user, nrw_error *err) {
+    const char *path = user;
+    for (const nrw_node *n = g->first; n != NULL; n = n->next) {
+        if (strcmp(n->domain, "tflite") != 0) continue;
+        NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
+                 "%s: node '%s' (%s): ONNX has no operator that does this; write .tflite instead",
+                 path, n->name, n->type);
+    }
+    return NRW_OK;
 }
 
 static bool ends_with(const char *s, const char *end) {
@@ -88,6 +124,8 @@ nrw_status nrw_save(const nrw_model *m, const char *path, const nrw_save_options
     NRW_TRY(nrw_model_clone(m, &copy, err));
     nrw_status s = nrw_run_pipeline(copy, NRW_PIPELINE_EXPORT, NULL, err);
     if (s == NRW_OK && tflite) s = nrw_tflite_save(copy, path, err);
+    if (s == NRW_OK && onnx)
+        s = nrw_each_graph(copy->graph, refuse_foreign, (void *)(uintptr_t)path, err);
     if (s == NRW_OK && onnx)
         s = nrw_onnx_lower_quantization(copy, options->onnx_style == NRW_ONNX_QOPERATOR, err);
     if (s == NRW_OK && onnx) s = nrw_onnx_save(copy, path, NULL, err);

@@ -31,6 +31,7 @@ static nrw_status clone_value(cloner *c, nrw_graph *g, const nrw_graph *from, co
     if (v->quant != NULL && (copy->quant = nrw_quant_copy(arena, v->quant)) == NULL)
         NRW_OOM(c->err);
     copy->as_integers = v->as_integers;
+    copy->is_state = v->is_state;
     if (v->data != NULL) {
         nrw_tensor *data = nrw_arena_dup(arena, v->data, sizeof *data);
         if (data == NULL) NRW_OOM(c->err);
@@ -102,6 +103,29 @@ static nrw_status clone_graph(cloner *c, const nrw_graph *g, nrw_graph *parent, 
     return fill_graph(c, g, *out);
 }
 
+static bool clone_names(nrw_arena *a, const char *const *from, int n, const char ***to) {
+    *to = nrw_arena_calloc(a, (size_t)n + 1, sizeof **to);
+    for (int i = 0; *to != NULL && i < n; i++) {
+        if (from[i] == NULL) continue;
+        (*to)[i] = nrw_arena_strdup(a, from[i]);
+        if ((*to)[i] == NULL) return false;
+    }
+    return *to != NULL;
+}
+
+static nrw_status clone_signature(cloner *c) {
+    const nrw_signature *from = &c->from->signature;
+    nrw_signature *to = &c->to->signature;
+    nrw_arena *a = &c->to->arena;
+    if (from->key == NULL) return NRW_OK;
+    *to = *from;
+    to->key = nrw_arena_strdup(a, from->key);
+    if (to->key == NULL || !clone_names(a, from->inputs, from->n_inputs, &to->inputs) ||
+        !clone_names(a, from->outputs, from->n_outputs, &to->outputs))
+        NRW_OOM(c->err);
+    return NRW_OK;
+}
+
 static nrw_status clone_header(cloner *c) {
     const nrw_model *m = c->from;
     nrw_model *to = c->to;
@@ -134,7 +158,7 @@ static nrw_status clone_header(cloner *c) {
         if (nrw_model_symbol(to, m->symbols[i], strlen(m->symbols[i])) == NRW_DIM_UNKNOWN)
             NRW_OOM(c->err);
     }
-    return NRW_OK;
+    return clone_signature(c);
 }
 
 nrw_status nrw_model_clone(const nrw_model *m, nrw_model **out, nrw_error *err) {

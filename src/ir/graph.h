@@ -79,8 +79,10 @@ struct nrw_value {
     int producer_index;
     bool as_integers; /* an annotated input or output of the main graph: callers give and get the
                          integers themselves, not the real numbers that they stand for */
-    bool is_input;    /* a graph input. May have data too: a default that callers may override */
-    nrw_use *uses;    /* every consumer edge, and every time it is a graph output */
+    bool is_state; /* a constant of zeros that the file means to be updated from run to run; every
+                      run here begins with the zeros */
+    bool is_input; /* a graph input. May have data too: a default that callers may override */
+    nrw_use *uses; /* every consumer edge, and every time it is a graph output */
     size_t n_uses, cap_uses;
     nrw_string raw_type; /* the file's type bytes when Narrow has no such type (maps, sparse);
                             written back */
@@ -122,6 +124,14 @@ typedef struct nrw_opset {
     int64_t version;
 } nrw_opset;
 
+/* What callers of a .tflite file call it and its inputs and outputs, beside the tensors' names. */
+typedef struct nrw_signature {
+    const char *key;         /* NULL: the file has none */
+    const char **inputs;     /* [n_inputs]; NULL where it has none for one */
+    const char **outputs;    /* [n_outputs] */
+    int n_inputs, n_outputs; /* of the main graph */
+} nrw_signature;
+
 /* How a model came in and what else its file holds; the text form does not show it. */
 struct nrw_model {
     const nrw_context *context;
@@ -138,6 +148,7 @@ struct nrw_model {
     int64_t model_version, ir_version;
     const nrw_string *metadata; /* key, value, key, value, …: [2 * n_metadata] */
     int n_metadata;
+    nrw_signature signature;
     const char **symbols; /* names of symbolic dims; symbol k is dim -(k + 2) */
     size_t n_symbols, cap_symbols;
     struct nrw_shared

@@ -122,6 +122,10 @@ static nrw_status parse_quant(parser *p, const nrw_quant **out) {
     while (nrw_lex_accept(&p->lex, ",")) {
         if (nrw_lex_accept(&p->lex, "dynamic")) {
             q.dynamic = true;
+        } else if (nrw_lex_accept(&p->lex, "litert_u8")) {
+            q.rounding = NRW_ROUND_LITERT_U8;
+        } else if (nrw_lex_accept(&p->lex, "litert")) {
+            q.rounding = NRW_ROUND_LITERT;
         } else if (nrw_lex_accept(&p->lex, "axis=")) {
             NRW_TRY(nrw_lex_int(&p->lex, &axis));
             if (axis < 0 || axis >= NRW_MAX_RANK) P_FAIL(p, "no such axis");

@@ -110,7 +110,10 @@ static void put_quant(printer *p, const nrw_quant *q) {
     for (int64_t i = 0; i < q->count; i++) {
         nrw_strbuf_printf(p->out, i > 0 ? ", %d" : "%d", q->zero_point[i]);
     }
-    nrw_strbuf_puts(p->out, list ? "])" : ")");
+    if (list) nrw_strbuf_puts(p->out, "]");
+    if (q->rounding == NRW_ROUND_LITERT) nrw_strbuf_puts(p->out, ", litert");
+    if (q->rounding == NRW_ROUND_LITERT_U8) nrw_strbuf_puts(p->out, ", litert_u8");
+    nrw_strbuf_puts(p->out, ")");
 }
 
 static nrw_status put_element(printer *p, const nrw_tensor *t, int64_t i) {

@@ -104,8 +104,14 @@ nrw_status nrw_dequantize(const nrw_tensor *src, float *dst, nrw_error *err) {
     return NRW_OK;
 }
 
-static int64_t quantize_one(float x, float scale, int32_t zp, const nrw_dtype_row *row) {
-    float r = nearbyintf(x / scale);
+/* x in steps: a quotient, or by the reciprocal, as XNNPACK has it. */
+static inline float steps_of(float x, float scale, bool reciprocal) {
+    return reciprocal ? x * (1.0f / scale) : x / scale;
+}
+
+static int64_t quantize_one(float x, float scale, int32_t zp, bool reciprocal,
+                            const nrw_dtype_row *row) {
+    float r = nearbyintf(steps_of(x, scale, reciprocal));
     if (r != r) return zp; /* NaN: as zero */
     /* Float bounds far outside any zero point keep the addition exact in int64. */
     if (r > 1.0e15f) r = 1.0e15f;
@@ -117,16 +123,15 @@ static int64_t quantize_one(float x, float scale, int32_t zp, const nrw_dtype_ro
 /* The same as quantize_one for 8-bit elements, as dequantize_row. Clamping before rounding is the
  * same, for the bounds are whole; within them adding and subtracting 1.5 * 2^23 rounds to nearest,
  * ties to even. NaN is caught first, as 0. */
-static inline __attribute__((always_inline)) void quantize_row(const float *src, const float *scale,
-                                                               const int32_t *zp, const int step,
-                                                               const nrw_dtype_row *row,
-                                                               uint8_t *dst, int64_t n) {
+static inline __attribute__((always_inline)) void
+quantize_row(const float *src, const float *scale, const int32_t *zp, const int step,
+             const bool reciprocal, const nrw_dtype_row *row, uint8_t *dst, int64_t n) {
     const float magic = NRW_RINT_MAGIC;
     const int32_t min = (int32_t)row->min, max = (int32_t)row->max;
     for (int64_t k = 0; k < n; k++) {
         const int32_t zero = zp[k * step];
         const float low = (float)(min - zero), high = (float)(max - zero);
-        float r = src[k] / scale[k * step];
+        float r = steps_of(src[k], scale[k * step], reciprocal);
         r = r == r ? r : 0;
         r = r < low ? low : r;
         r = r > high ? high : r;
@@ -150,9 +155,11 @@ NRW_WIDE static void quantize_bytes(const float *src, nrw_tensor *dst, const lay
     for (int64_t r = 0; r < runs; r++, p += n, src += n) {
         const int64_t c = rows ? 0 : r % l->channels;
         if (rows)
-            quantize_row(src, q->scale, q->zero_point, 1, type, p, n);
+            quantize_row(src, q->scale, q->zero_point, 1, false, type, p, n);
+        else if (nrw_rounds_as_litert(q))
+            quantize_row(src, q->scale + c, q->zero_point + c, 0, true, type, p, n);
         else
-            quantize_row(src, q->scale + c, q->zero_point + c, 0, type, p, n);
+            quantize_row(src, q->scale + c, q->zero_point + c, 0, false, type, p, n);
     }
 }
 
@@ -182,7 +189,8 @@ nrw_status nrw_quantize_values(const float *src, nrw_tensor *dst, nrw_error *err
             int64_t n = l.inner - i < 256 ? l.inner - i : 256;
             for (int64_t k = 0; k < n; k++) {
                 int64_t at = s + (i + k) * step;
-                chunk[k] = quantize_one(src[k], q->scale[at], q->zero_point[at], row);
+                chunk[k] = quantize_one(src[k], q->scale[at], q->zero_point[at],
+                                        nrw_rounds_as_litert(q), row);
             }
             NRW_TRY(nrw_from_i64(dst->dtype, chunk, p, n, err));
             p += n * row->size;

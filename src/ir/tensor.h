@@ -71,7 +71,11 @@ nrw_status nrw_dequantize(const nrw_tensor *src, float *dst, nrw_error *err) NRW
  * dims set. */
 nrw_status nrw_quantize_values(const float *src, nrw_tensor *dst, nrw_error *err) NRW_MUST_CHECK;
 bool nrw_quant_equal(const nrw_quant *a,
-                     const nrw_quant *b); /* the same parameters; NULLs are equal */
+                     const nrw_quant *b); /* the same parameters; NULLs are equal. Rounding does not
+                                             count: the integers mean the same */
+static inline bool nrw_rounds_as_litert(const nrw_quant *q) {
+    return q != NULL && q->rounding != NRW_ROUND_ONCE;
+}
 /* One known scale for the whole tensor, 8 bits of either sign; u8: unsigned. NULL is neither. */
 bool nrw_quant_is_byte(const nrw_quant *q);
 bool nrw_quant_is_u8(const nrw_quant *q);

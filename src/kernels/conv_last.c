@@ -212,7 +212,8 @@ static void depthwise_few(const running *r, int64_t first) {
                                 .sum = r->e->sum,
                                 .mul = r->e->mul,
                                 .zero = r->e->zero,
-                                .in_range = r->e->in_range};
+                                .in_range = r->e->in_range,
+                                .rounds_twice = r->e->rounds_twice};
     r->call->kernels->depthwise_i8(&d);
     if (r->e->table != NULL) r->call->kernels->table_u8(r->e->table, d.y[0], d.y[0], here * bytes);
 }

@@ -66,6 +66,7 @@ nrw_status nrw_depthwise_epilogue(const nrw_i8_epilogue *e, nrw_weight_sums sums
                                .sum = sum,
                                .mul = mul,
                                .zero = e->zero,
+                               .rounds_twice = e->rounds_twice,
                                .in_range = nrw_stays_in_words(e, sums, channels)};
     return NRW_OK;
 }

@@ -34,7 +34,8 @@ INLINE void finish(const nrw_i8_epilogue *e, const nrw_i8_out out, const bool by
     /* The magic number is 1.5 * 2^23: whole numbers that are added to it stand in the low bits, and
      * the exact product is rounded once. */
     const float magic = NRW_RINT_MAGIC;
-    VF f = fma_f(to_float(acc), mul, set1_f(magic));
+    VF f = to_float(acc);
+    f = e->rounds_twice ? add_f(mul_f(f, mul), set1_f(magic)) : fma_f(f, mul, set1_f(magic));
     f = max_f(f, set1_f(magic + (float)(e->lo - e->zero)));
     f = min_f(f, set1_f(magic + (float)(e->hi - e->zero)));
     store_bytes(n, c, add_i(bits_of(f), set1_i(e->zero - 0x4b400000)));

@@ -75,6 +75,8 @@ typedef struct nrw_i8_epilogue {
     const int32_t *w_zero; /* [channels]; NULL: all 0 */
     const int32_t *x_sum;  /* sums of x over k for each index of the other axis; with w_zero only */
     int32_t zero, lo, hi;  /* u8, i8: zero point and range of the output */
+    bool rounds_twice;     /* u8, i8: the product is rounded to a float first, as XNNPACK does; else
+                              the exact one is rounded */
     /* f32: the results are not these but bytes, by this function of them; NULL: they are. Tiles do
      * not know it (ops/product.h does). */
     const nrw_segments *segments;
@@ -121,6 +123,7 @@ typedef struct nrw_rows_epilogue {
     int32_t zero;
     bool adds_bias;
     const nrw_segments *segments; /* u8: by this function of what f32 would be; NULL: plainly */
+    bool rounds_twice;            /* as in nrw_i8_epilogue */
     bool in_range; /* u8: no sum times its mul, plus the zero point, lies outside of int16 */
     const nrw_sum_u8 *residual; /* u8: bytes that are added to the result (b); NULL: none */
     const uint8_t *table;       /* u8: [256], where results are looked up; NULL: nowhere */
@@ -160,10 +163,11 @@ typedef struct nrw_depthwise_i8 {
     int64_t channels, width;
     uint8_t *y[2];      /* [lines], each [width][channels] */
     const int32_t *add; /* dealt to the blocks, filled up */
-    const int32_t *sum; /* as in nrw_rows_epilogue; so is in_range */
+    const int32_t *sum; /* as in nrw_rows_epilogue; so are the flags */
     const float *mul;
     int32_t zero;
     bool in_range;
+    bool rounds_twice;
 } nrw_depthwise_i8;
 
 /* softmax(scale q k^T + mask) v of one head, in float: rows of q, k and v have their values side by
@@ -178,21 +182,25 @@ typedef struct nrw_attention_f32 {
 } nrw_attention_f32;
 
 /* Floats to bytes, as ir/quant.h has it: clamp(zero + rint(x / scale), 0, 255), the quotient
- * rounded to a float first. scale: 2^-60 … 2^60, its significand not all ones (nrw_has_reciprocal).
+ * rounded to a float first; or x times the reciprocal. scale: 2^-60 … 2^60, its significand not all
+ * ones (nrw_has_reciprocal).
  */
 typedef struct nrw_quantize_u8 {
     float scale;
     int32_t zero; /* 0 … 255 */
+    bool reciprocal;
 } nrw_quantize_u8;
 
 /* Bytes times a number for each channel, channels last: clamp(zero + rint(acc * m), 0, 255) of the
- * exact product, acc = x * by[c] + from[c], a whole number; |acc * m| < 32000. by and from are
- * dealt to blocks of 64 channels, filled up: channel c of a block lies at nrw_scale_place(c). */
+ * exact product, or of the product as a float if it rounds twice, acc = x * by[c] + from[c], a
+ * whole number; |acc * m| < 32000. by and from are dealt to blocks of 64 channels, filled up:
+ * channel c of a block lies at nrw_scale_place(c). */
 typedef struct nrw_scale_u8 {
     const float *by, *from;
     int64_t channels;
     float m;
     int32_t zero;
+    bool rounds_twice;
 } nrw_scale_u8;
 
 static inline int nrw_scale_place(int c) {

@@ -175,6 +175,7 @@ nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, nrw_weight_sums sums
         .out = e->out, .add = add, .sum = sum, .mul = mul, .bias = bias, .zero = e->zero};
     out->adds_bias = e->bias != NULL;
     out->in_range = e->out == NRW_OUT_U8 && nrw_stays_in_words(e, sums, n);
+    out->rounds_twice = e->rounds_twice;
     out->segments = e->segments;
     if (e->segments != NULL) out->out = NRW_OUT_U8;
     return NRW_OK;

@@ -65,6 +65,7 @@ static void finish(const nrw_i8_epilogue *e, uint32_t acc, int64_t channel, int6
         /* Clamping before rounding is the same, since the bounds are integers, and keeps the
          * conversion in range. */
         double f = (double)(float)v * (double)e->mul[channel]; /* exact */
+        if (e->rounds_twice) f = (double)(float)f;
         f = f > e->lo - e->zero ? f : e->lo - e->zero;
         f = f < e->hi - e->zero ? f : e->hi - e->zero;
         ((uint8_t *)out)[at] = (uint8_t)(e->zero + (int32_t)rint(f));

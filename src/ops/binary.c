@@ -286,7 +286,8 @@ static const binary_op bitwise_xor_op = {
     .op = {ROW_OF("BitwiseXor", 18,
                   NRW_CASE_2("BitwiseXor", "i32[3,4]", "i32[4]", "i32[3,4]", -9, 9),
                   NRW_CASE_2("BitwiseXor", "u8[3]", "u8[]", "u8[3]", 0, 9)),
-           .infer = nrw_infer_broadcast, .aten = "aten.bitwise_xor.Tensor"},
+           .infer = nrw_infer_broadcast, .tflite = {"BITWISE_XOR", 160},
+           .aten = "aten.bitwise_xor.Tensor"},
     .rows = {NRW_INT_ROWS(bitwise_xor)},
 };
 static const nrw_op mod_op = {

@@ -126,7 +126,13 @@ static const uint8_t *table_of(const nrw_node *n) {
 static nrw_quant inner_quant(const nrw_node *n, float *scale, int32_t *zero) {
     *scale = nrw_attr_float(n, "inner_scale", 1);
     *zero = (int32_t)nrw_attr_int(n, "inner_zero", 0);
-    return (nrw_quant){.dtype = NRW_U8, .axis = -1, .count = 1, .scale = scale, .zero_point = zero};
+    const nrw_quant *y = n->outputs[0]->quant;
+    return (nrw_quant){.dtype = NRW_U8,
+                       .axis = -1,
+                       .count = 1,
+                       .scale = scale,
+                       .zero_point = zero,
+                       .rounding = y != NULL ? y->rounding : NRW_ROUND_ONCE};
 }
 
 static double step_of(double y, const nrw_quant *q) {

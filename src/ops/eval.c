@@ -143,7 +143,8 @@ static void convert_chunk(void *arg, int64_t i, int worker) {
     part.rank = 1;
     part.dims[0] = n;
     part.data = (char *)job->q->data + at * nrw_dtype_size(part.dtype);
-    const nrw_quantize_u8 bytes = {part.quant->scale[0], part.quant->zero_point[0]};
+    const nrw_quantize_u8 bytes = {part.quant->scale[0], part.quant->zero_point[0],
+                                   nrw_rounds_as_litert(part.quant)};
     if (job->to == NULL && job->kernels->quantize_u8 != NULL && nrw_quant_is_u8(part.quant) &&
         nrw_has_reciprocal(bytes.scale)) {
         job->kernels->quantize_u8(&bytes, job->from + at, part.data, n);

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/litert.h"
 #include "ops/floats.h"
 #include "ops/op.h"
 #include "ops/vmath.h"
@@ -66,6 +67,8 @@ struct pool_job {
     int32_t zero_x, zero_y, lo, hi;
     float scale_x, scale_y;
     bool float_out;
+    bool litert; /* by nrw_litert_mean */
+    int32_t litert_shift;
 };
 
 /* Iterates over the input rows under the window of one output row. */
@@ -191,6 +194,11 @@ static int64_t outer_count(const pool_job *j, int64_t row) {
  * where count_include_pad says so). Without an output annotation: (sum - n * zp_x) * s_x / count.
  */
 static void store_average(const pool_job *j, int64_t at, int64_t sum, int64_t n, int64_t count) {
+    if (j->litert) {
+        const int32_t v = nrw_litert_mean(sum, n > 0 ? n : 1, j->litert_shift);
+        ((uint8_t *)j->y)[at] = (uint8_t)(v < j->lo ? j->lo : v > j->hi ? j->hi : v);
+        return;
+    }
     float acc = (float)(sum - n * j->zero_x);
     if (j->float_out) {
         ((float *)j->y)[at] = count != 0 ? acc * (float)(j->scale_x / (double)count) : 0;
@@ -497,6 +505,9 @@ static nrw_status average_pool_integer(nrw_eval *e) {
     }
     NRW_TRY(make_scratch(e, &j, w.out[w.n - 1]));
     read_q8(e, &j);
+    const nrw_quant *y = e->out[0].quant;
+    j.litert = nrw_rounds_as_litert(y) && nrw_quant_equal(e->in[0]->quant, y);
+    j.litert_shift = j.litert && y->dtype == NRW_U8 && y->rounding == NRW_ROUND_LITERT ? 128 : 0;
     j.row = e->in[0]->dtype == NRW_I8 ? average_i8 : average_u8;
     window_run(e, &j);
     return NRW_OK;

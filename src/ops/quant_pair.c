@@ -11,13 +11,14 @@
 typedef struct product {
     int32_t a_zero, b_zero, zero;
     float m, low, high; /* the bounds are the magic number and a byte's, less zero */
+    bool twice;         /* a float before it is whole */
 } product;
 
 /* acc is a whole number that a float holds. Adding the magic number leaves the rounded product in
  * the low bits; clamping there is the same, for the bounds are whole. */
 static inline uint8_t product_byte(float acc, const product *p) {
     uint32_t bits;
-    float v = __builtin_fmaf(acc, p->m, NRW_RINT_MAGIC);
+    float v = p->twice ? acc * p->m + NRW_RINT_MAGIC : __builtin_fmaf(acc, p->m, NRW_RINT_MAGIC);
     v = v > p->low ? v : p->low;
     v = v < p->high ? v : p->high;
     memcpy(&bits, &v, sizeof bits);
@@ -88,7 +89,7 @@ static nrw_status scale_channels(nrw_eval *e, const product *p, int v) {
         by[at] = (float)(((const uint8_t *)vector->data)[c] - zero);
         from[at] = by[at] * (float)-x_zero;
     }
-    pixels job = {e->kernels, {by, from, n, p->m, p->zero}, x->data, e->out[0].data};
+    pixels job = {e->kernels, {by, from, n, p->m, p->zero, p->twice}, x->data, e->out[0].data};
     nrw_each_range(e->pool, nrw_tensor_count(x) / n, nrw_grain(n / 2), scale_pixels, &job);
     return NRW_OK;
 }
@@ -131,6 +132,9 @@ static bool sum_of(const nrw_eval *e, nrw_pair_kind kind, nrw_sum_u8 *out) {
 }
 
 static float multiplier(const nrw_eval *e) {
+    /* From left to right in floats, as XNNPACK does. */
+    if (nrw_rounds_as_litert(e->out[0].quant))
+        return e->in[0]->quant->scale[0] * e->in[1]->quant->scale[0] / e->out[0].quant->scale[0];
     return (float)((double)e->in[0]->quant->scale[0] * (double)e->in[1]->quant->scale[0] /
                    (double)e->out[0].quant->scale[0]);
 }
@@ -154,7 +158,8 @@ nrw_status nrw_pair_u8(nrw_eval *e, nrw_pair_kind kind) {
                            .zero = zero,
                            .m = multiplier(e),
                            .low = NRW_RINT_MAGIC - (float)zero,
-                           .high = NRW_RINT_MAGIC + (float)(255 - zero)};
+                           .high = NRW_RINT_MAGIC + (float)(255 - zero),
+                           .twice = nrw_rounds_as_litert(y)};
         const bool suits = e->kernels->scale_u8 != NULL && fabsf(p.m) * (255 * 255) < 32000;
         const int vector = suits ? channel_input(e) : -1;
         return vector >= 0 ? scale_channels(e, &p, vector)

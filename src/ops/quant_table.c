@@ -3,6 +3,7 @@
 #include "ops/quant_table.h"
 
 #include "kernels/kernels.h"
+#include "ops/litert.h"
 
 static bool per_tensor(const nrw_value *v, int max_size) {
     return v != NULL && v->quant != NULL && v->quant->axis < 0 && !v->quant->dynamic &&
@@ -62,6 +63,7 @@ nrw_status nrw_table_integer(nrw_eval *e) {
     nrw_tensor narrow = nrw_tensor_make(e->out[0].dtype, 1, all, table);
     narrow.quant = e->out[0].quant;
     NRW_TRY(nrw_quantize_values(y, &narrow, e->err));
+    if (nrw_rounds_as_litert(narrow.quant)) nrw_litert_table(e->node, q.quant, narrow.quant, table);
     return nrw_look_up(e, table);
 }
 

@@ -102,6 +102,7 @@ nrw_status nrw_weighted_epilogue(const nrw_i8_weights *w, const int32_t *sums, i
         e->zero = y->zero_point[0];
         e->lo = y->dtype == NRW_I8 ? -128 : 0;
         e->hi = e->lo + 255;
+        e->rounds_twice = nrw_rounds_as_litert(y);
     } else if (bias != NULL && bias->quant == NULL) {
         e->bias = bias->data;
     }

@@ -11,9 +11,11 @@ static bool flips(const nrw_value *v, nrw_dtype to) {
 }
 
 static const nrw_quant *flipped(nrw_model *m, const nrw_quant *q) {
-    return q->dtype == NRW_I8
-               ? nrw_quant_per_tensor(&m->arena, NRW_U8, q->scale[0], q->zero_point[0] + 128)
-               : nrw_quant_per_tensor(&m->arena, NRW_I8, q->scale[0], q->zero_point[0] - 128);
+    const bool to_unsigned = q->dtype == NRW_I8;
+    nrw_quant *f = nrw_quant_per_tensor(&m->arena, to_unsigned ? NRW_U8 : NRW_I8, q->scale[0],
+                                        q->zero_point[0] + (to_unsigned ? 128 : -128));
+    if (f != NULL) f->rounding = q->rounding;
+    return f;
 }
 
 static nrw_node *requantize(nrw_value *x, nrw_value *y, nrw_node *before, nrw_error *err) {
@@ -24,42 +26,68 @@ static nrw_node *requantize(nrw_value *x, nrw_value *y, nrw_node *before, nrw_er
     return n;
 }
 
-static nrw_status flip_input(nrw_value *v, nrw_error *err) {
-    nrw_graph *g = v->graph;
-    const nrw_quant *q = flipped(g->model, v->quant);
-    if (q == NULL) NRW_OOM(err);
-    if (!v->as_integers) {
-        v->quant = q;
-        return NRW_OK;
-    }
-    nrw_value *u = nrw_value_new(g, NULL, &v->type);
-    if (u == NULL) NRW_OOM(err);
-    u->quant = q;
+/* Operators of a file's own, which know its own integers. */
+static bool is_foreign(const nrw_node *n) {
+    return n->op == NULL || strcmp(n->domain, "tflite") == 0;
+}
+
+/* Whoever reads v here wants the integers that the model has. */
+static bool keeps(const nrw_value *v, const nrw_use *use) {
+    return use->node == NULL ? v->as_integers : is_foreign(use->node);
+}
+
+/* Uses of v that keep its integers, or (keeping false) those that do not, become uses of w. */
+static nrw_status redirect(nrw_value *v, nrw_value *w, bool keeping, nrw_error *err) {
     for (size_t left = v->n_uses; left-- > 0;) {
         const nrw_use use = v->uses[left];
-        if (use.node != NULL) NRW_TRY(nrw_node_set_input(use.node, use.index, u, err));
+        if (keeps(v, &use) != keeping) continue;
+        if (use.node != NULL)
+            NRW_TRY(nrw_node_set_input(use.node, use.index, w, err));
+        else
+            NRW_TRY(nrw_graph_set_output(use.graph, use.index, w, err));
     }
-    return requantize(v, u, g->first, err) != NULL
+    return NRW_OK;
+}
+
+static nrw_value *twin(const nrw_value *v, const nrw_quant *q) {
+    nrw_value *w = q != NULL ? nrw_value_new(v->graph, NULL, &v->type) : NULL;
+    if (w != NULL) w->quant = q;
+    return w;
+}
+
+/* v comes as it is: from callers, or from an operator that makes the model's integers. */
+static nrw_status flip_given(nrw_value *v, nrw_node *before, nrw_error *err) {
+    nrw_value *w = twin(v, flipped(v->graph->model, v->quant));
+    if (w == NULL) NRW_OOM(err);
+    NRW_TRY(redirect(v, w, false, err));
+    return requantize(v, w, before, err) != NULL
                ? NRW_OK
                : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
 }
 
+static nrw_status flip_input(nrw_value *v, nrw_error *err) {
+    if (v->as_integers) return flip_given(v, v->graph->first, err);
+    v->quant = flipped(v->graph->model, v->quant);
+    return v->quant != NULL ? NRW_OK : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
+}
+
 static nrw_status flip_output(nrw_value *v, nrw_error *err) {
-    nrw_graph *g = v->graph;
     const nrw_quant *was = v->quant;
-    v->quant = flipped(g->model, was);
+    bool kept = false;
+    if (is_foreign(v->producer)) return flip_given(v, v->producer->next, err);
+    v->quant = flipped(v->graph->model, was);
+    for (size_t i = 0; i < v->n_uses; i++) kept |= keeps(v, &v->uses[i]);
     if (v->quant == NULL) NRW_OOM(err);
-    if (!v->as_integers || !nrw_value_is_graph_output(v)) return NRW_OK;
-    nrw_value *out = nrw_value_new(g, NULL, &v->type);
-    if (out == NULL) NRW_OOM(err);
-    out->quant = was;
-    out->as_integers = true;
-    nrw_value_swap_names(out, v);
-    for (size_t left = v->n_uses; left-- > 0;) {
-        const nrw_use use = v->uses[left];
-        if (use.node == NULL) NRW_TRY(nrw_graph_set_output(use.graph, use.index, out, err));
+    if (!kept) return NRW_OK;
+    nrw_value *w = twin(v, was);
+    if (w == NULL) NRW_OOM(err);
+    if (nrw_value_is_graph_output(v) && v->as_integers) {
+        nrw_value_swap_names(w, v);
+        w->as_integers = true;
     }
-    return requantize(v, out, v->producer->next, err) != NULL
+    NRW_TRY(redirect(v, w, true, err));
+    v->as_integers = false;
+    return requantize(v, w, v->producer->next, err) != NULL
                ? NRW_OK
                : nrw_error_set(err, NRW_ERR_MEMORY, "out of memory");
 }
@@ -87,8 +115,8 @@ nrw_status nrw_flip_bytes(nrw_model *m, nrw_dtype to, nrw_error *err) {
     nrw_graph *g = m->graph;
     for (nrw_node *n = g->first, *next; n != NULL; n = next) {
         next = n->next; /* before n gets a Requantize for callers behind it */
-        if (n->op == NULL) continue;
-        for (int i = 0; i < n->n_inputs; i++) NRW_TRY(flip_constant(n, i, to, err));
+        for (int i = 0; i < n->n_inputs && !is_foreign(n); i++)
+            NRW_TRY(flip_constant(n, i, to, err));
         for (int i = 0; i < n->n_outputs; i++) {
             if (flips(n->outputs[i], to)) NRW_TRY(flip_output(n->outputs[i], err));
         }

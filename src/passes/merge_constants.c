@@ -7,8 +7,8 @@
 #define HASHED_BYTES 4096 /* the rest is compared */
 
 static bool mergeable(const nrw_value *v) {
-    return nrw_is_const(v) && v->data->kind == NRW_TENSOR && v->data->dtype != NRW_STRING &&
-           !nrw_value_is_graph_output(v);
+    return nrw_is_const(v) && !v->is_state && v->data->kind == NRW_TENSOR &&
+           v->data->dtype != NRW_STRING && !nrw_value_is_graph_output(v);
 }
 
 static bool same(const nrw_value *a, const nrw_value *b) {

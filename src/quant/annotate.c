@@ -124,12 +124,18 @@ static const nrw_fixed_result *prescribed(const annotation *a, int32_t group, co
     return NULL;
 }
 
+static nrw_quant *params(const annotation *a, nrw_dtype type, float scale, int32_t zero) {
+    nrw_quant *q = nrw_quant_per_tensor(&a->model->arena, type, scale, zero);
+    if (q != NULL && a->p->target->rounding != NRW_ROUND_ONCE) q->rounding = a->p->target->rounding;
+    return q;
+}
+
 static nrw_quant *params_for(const annotation *a, const nrw_range *r) {
     const nrw_dtype type = activation_type(a->p->recipe);
     float scale;
     int32_t zp;
     nrw_quant_params(type, a->p->recipe->symmetric, r->lo, r->hi, &scale, &zp);
-    return nrw_quant_per_tensor(&a->model->arena, type, scale, zp);
+    return params(a, type, scale, zp);
 }
 
 static nrw_quant *params_of_group(const annotation *a, int32_t group) {
@@ -138,8 +144,7 @@ static nrw_quant *params_of_group(const annotation *a, int32_t group) {
     const nrw_recipe *recipe = a->p->recipe;
     if (f == NULL || recipe->activation_bits != 8) return params_for(a, r);
     const nrw_dtype type = activation_type(recipe);
-    return nrw_quant_per_tensor(&a->model->arena, type, f->scale,
-                                type == NRW_U8 ? f->zero_point : f->zero_point - 128);
+    return params(a, type, f->scale, type == NRW_U8 ? f->zero_point : f->zero_point - 128);
 }
 
 static nrw_status branch(annotation *a, nrw_value *v, nrw_quant *q, nrw_error *err) {

@@ -41,6 +41,7 @@ static const nrw_target_rules tflite = {.name = "tflite",
                                         .lacks = tflite_lacks,
                                         .shares = tflite_shares,
                                         .fixed = tflite_fixed,
+                                        .rounding = NRW_ROUND_LITERT,
                                         .prepare = nrw_tflite_prepare};
 
 const nrw_target_rules *nrw_target_get(nrw_target t) {

@@ -17,12 +17,13 @@ typedef struct nrw_target_rules {
     /* Whatever can compute in integers does, so that a device without float arithmetic runs it;
      * otherwise only what pays for the layers around it. */
     bool everything;
-    const char *const *takes;      /* of the operators that feed on small differences, these all
-                                      the same */
-    const char *const *lacks;      /* operators without integer kernels there */
-    const char *const *shares;     /* operators whose data and results have one scale, beside those
-                                      that only move elements */
-    const nrw_fixed_result *fixed; /* ended by a NULL type */
+    const char *const *takes;  /* of the operators that feed on small differences, these all
+                                  the same */
+    const char *const *lacks;  /* operators without integer kernels there */
+    const char *const *shares; /* operators whose data and results have one scale, beside those
+                                  that only move elements */
+    nrw_rounding rounding;
+    const nrw_fixed_result *fixed;                       /* ended by a NULL type */
     nrw_status (*prepare)(nrw_model *m, nrw_error *err); /* what becomes several operators there
                                                             does so before ranges are measured */
 } nrw_target_rules;

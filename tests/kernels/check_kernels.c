@@ -183,7 +183,7 @@ typedef struct integers {
     bool x_signed, w_signed;
     int32_t x_zero, w_zero[256], bias[256], add[256], y_zero, lo, hi, canon[256];
     float mul[256], fbias[256];
-    bool with_w_zero, with_fbias;
+    bool with_w_zero, with_fbias, twice;
 } integers;
 
 static void random_integers(integers *q, int64_t channels) {
@@ -193,6 +193,7 @@ static void random_integers(integers *q, int64_t channels) {
     q->x_zero = (int32_t)between(0, 255) - (q->x_signed ? 128 : 0);
     q->with_w_zero = !q->w_signed || between(0, 1);
     q->with_fbias = between(0, 1);
+    q->twice = between(0, 2) == 0;
     int32_t low = q->out == NRW_OUT_I8 ? -128 : 0;
     q->y_zero = low + (int32_t)between(0, 255);
     q->lo = low + (between(0, 1) ? 0 : (int32_t)between(0, 100));
@@ -213,9 +214,11 @@ static int clamped(double v, int lo, int hi) {
     return !(v > lo) ? lo : v > hi ? hi : (int)v;
 }
 
-/* A byte as the epilogue gives it: of the exact product. */
+/* A byte as the epilogue gives it: of the exact product, or of the product as a float. */
 static int byte_of(const integers *q, int32_t acc, int64_t c) {
-    return clamped(rint((double)(float)acc * (double)q->mul[c]) + q->y_zero, q->lo, q->hi);
+    double product = (double)(float)acc * (double)q->mul[c];
+    if (q->twice) product = (double)(float)product;
+    return clamped(rint(product) + q->y_zero, q->lo, q->hi);
 }
 
 static bool integers_equal(const integers *q, int64_t acc, int64_t c, const void *y, int64_t i) {
@@ -251,6 +254,7 @@ static nrw_i8_epilogue make_epilogue(integers *q, int64_t channels, int64_t k,
                              .bias = q->with_fbias ? q->fbias : NULL,
                              .w_zero = q->with_w_zero ? q->canon : NULL,
                              .zero = q->y_zero,
+                             .rounds_twice = q->twice,
                              .lo = q->lo,
                              .hi = q->hi};
 }
@@ -532,7 +536,8 @@ static void check_sum_u8(void) {
 
 static void check_quantize_u8(const nrw_kernels *kn) {
     if (kn->quantize_u8 == NULL) return;
-    const nrw_quantize_u8 q = {(float)exp(nrw_rng_uniform(&rng) * 40 - 20), (int)between(0, 255)};
+    const nrw_quantize_u8 q = {(float)exp(nrw_rng_uniform(&rng) * 40 - 20), (int)between(0, 255),
+                               between(0, 1)};
     const int64_t n = between(1, 100);
     guarded x = guard((size_t)n * 4, 4), y = guard((size_t)n, 1);
     float *v = x.p;
@@ -545,7 +550,8 @@ static void check_quantize_u8(const nrw_kernels *kn) {
     kn->quantize_u8(&q, v, y.p, n);
     int64_t bad = -1;
     for (int64_t i = 0; i < n && bad < 0; i++) {
-        const double r = isnan(v[i]) ? 0 : rint((double)(v[i] / q.scale));
+        const float steps = q.reciprocal ? v[i] * (1 / q.scale) : v[i] / q.scale;
+        const double r = isnan(v[i]) ? 0 : rint((double)steps);
         if (((uint8_t *)y.p)[i] != clamped(r + q.zero, 0, 255)) bad = i;
     }
     checks++;
@@ -561,8 +567,9 @@ static void check_scale_u8(const nrw_kernels *kn) {
     float by[MOST] = {0}, from[MOST] = {0};
     guarded x = guard((size_t)(channels * pixels), 1), y = guard((size_t)(channels * pixels), 1);
     fill_bytes(x.p, channels * pixels, (int)between(0, 2));
-    const nrw_scale_u8 s = {by, from, channels, (float)nrw_rng_uniform(&rng) * 0.4f,
-                            (int)between(0, 255)};
+    const nrw_scale_u8 s = {
+        by,           from, channels, (float)nrw_rng_uniform(&rng) * 0.4f, (int)between(0, 255),
+        between(0, 1)};
     const int zero = (int)between(0, 255);
     for (int64_t c = 0; c < channels; c++) {
         const int64_t at = c / 64 * 64 + nrw_scale_place((int)(c % 64));
@@ -574,7 +581,9 @@ static void check_scale_u8(const nrw_kernels *kn) {
     for (int64_t i = 0; i < channels * pixels && bad < 0; i++) {
         const int64_t c = i % channels, at = c / 64 * 64 + nrw_scale_place((int)(c % 64));
         const double acc = (((uint8_t *)x.p)[i] - zero) * (double)by[at];
-        if (((uint8_t *)y.p)[i] != clamped(rint(acc * (double)s.m) + s.zero, 0, 255)) bad = i;
+        double product = acc * (double)s.m;
+        if (s.rounds_twice) product = (double)(float)product;
+        if (((uint8_t *)y.p)[i] != clamped(rint(product) + s.zero, 0, 255)) bad = i;
     }
     checks++;
     const problem p = matrix_problem(pixels, 1, channels);

@@ -378,7 +378,9 @@ static nrw_status put_model(nrw_onnx_exporter *x, int64_t opset) {
     put_optional_text(x, MODEL_DOC, m->doc);
     NRW_TRY(put_graph(x, MODEL_GRAPH, m->graph));
     NRW_TRY(put_opsets(x, opset));
-    for (int i = 0; i < m->n_metadata; i++) {
+    /* Of .tflite files it may be anything but the text that it has to be here. */
+    const int n_metadata = strcmp(m->format, "tflite") == 0 ? 0 : m->n_metadata;
+    for (int i = 0; i < n_metadata; i++) {
         const nrw_string *key = &m->metadata[2 * i], *value = key + 1;
         nrw_pb_mark mark = nrw_pb_begin(&x->w, MODEL_METADATA);
         nrw_pb_put_bytes(&x->w, ENTRY_KEY, key->data, key->size);

@@ -82,7 +82,12 @@ static nrw_quant *read_params(const nrw_node *n, nrw_dtype type, const nrw_type 
             return NULL;
         zero[i] = (int32_t)x;
     }
-    *q = (nrw_quant){type, (int32_t)axis, block, count, to, zero, false};
+    *q = (nrw_quant){.dtype = type,
+                     .axis = (int32_t)axis,
+                     .block = block,
+                     .count = count,
+                     .scale = to,
+                     .zero_point = zero};
     return q;
 }
 

@@ -92,7 +92,7 @@ static nrw_status fix_inputs(nrw_graph *g, nrw_error *err) {
             if (k > 0)
                 NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
                          "input '%s': axis %d has no fixed length, which TensorFlow Lite needs; "
-                         "fix it in the model",
+                         "fix it (--shape)",
                          v->name, k);
             v->type.dims[k] = 1;
         }
@@ -121,8 +121,17 @@ static nrw_status prepare(lowering *l, nrw_model *m) {
     return nrw_run_pass(m, &nrw_pass_fold_constants, NULL, l->err);
 }
 
+/* Operators that reading left as they were, which writing does as well. */
+static nrw_status mark_kept(const nrw_graph *g, nrw_error *err) {
+    for (nrw_node *n = g->first; n != NULL; n = n->next) {
+        if (strcmp(n->domain, "tflite") == 0) NRW_TRY(nrw_node_set_int(n, "kept", 1, err));
+    }
+    return NRW_OK;
+}
+
 static nrw_status lower(lowering *l, nrw_model *m) {
     nrw_error *err = l->err;
+    NRW_TRY(mark_kept(l->graph, err));
     NRW_TRY(fix_inputs(l->graph, err));
     NRW_TRY(nrw_run_pipeline(m, NRW_PIPELINE_RUN, NULL, err));
     NRW_TRY(nrw_flip_bytes(m, NRW_I8, err));

@@ -305,7 +305,11 @@ static nrw_status fit_bias(fitting *f, nrw_node *n, const row *r) {
     nrw_quant *q = nrw_arena_calloc(a, 1, sizeof *q);
     if (scale == NULL || zero == NULL || q == NULL) NRW_OOM(f->err);
     for (int64_t i = 0; i < w->count; i++) scale[i] = x->scale[0] * w->scale[i];
-    *q = (nrw_quant){NRW_I32, w->count > 1 ? 0 : -1, 0, w->count, scale, zero, false};
+    *q = (nrw_quant){.dtype = NRW_I32,
+                     .axis = w->count > 1 ? 0 : -1,
+                     .count = w->count,
+                     .scale = scale,
+                     .zero_point = zero};
     if (b->quant != NULL && b->quant->dtype == NRW_I32 && b->quant->count == q->count) {
         bool same = true;
         for (int64_t i = 0; i < q->count; i++)
@@ -346,10 +350,25 @@ static nrw_status fit_node(fitting *f, nrw_node *n, const row *r) {
 
 /* Nodes on reals. */
 
-/* Layers on reals may keep weights of 8 bits: runtimes widen them, or measure the data. */
+/* Layers on reals may keep weights of few bits: runtimes widen them, or measure the data. Where the
+ * data were integers already, measuring them would round again. */
 static bool keeps_weights(const nrw_node *n, const row *r, int i) {
     return r->kind == LAYER && i == r->weights && strcmp(n->type, "TRANSPOSE_CONV") != 0 &&
-           fits_weights(n->inputs[i], r);
+           fits_weights(n->inputs[i], r) && n->inputs[r->first]->quant == NULL &&
+           (n->inputs[r->first]->producer == NULL ||
+            strcmp(n->inputs[r->first]->producer->type, "DEQUANTIZE") != 0);
+}
+
+/* A constant as reals: stored as the integers that it is, where that is worth an operator. */
+static nrw_status widen_constant(fitting *f, nrw_node *n, int i) {
+    enum { BIG_ENOUGH = 256 };
+    nrw_value *v = n->inputs[i], *w;
+    const nrw_quant *q = v->quant;
+    const bool stays = nrw_tensor_count(v->data) >= BIG_ENOUGH && q->block == 0 &&
+                       (q->dtype == NRW_I8 || (q->dtype == NRW_U8 && q->axis < 0));
+    if (!stays) return replace_input(n, i, reals_of(f, v), f->err);
+    NRW_TRY(converted(f, v, NULL, n, &w));
+    return nrw_node_set_input(n, i, w, f->err);
 }
 
 static nrw_status widen_node(fitting *f, nrw_node *n, const row *r) {
@@ -358,7 +377,7 @@ static nrw_status widen_node(fitting *f, nrw_node *n, const row *r) {
         nrw_value *v = n->inputs[i], *w;
         if (v == NULL || v->quant == NULL || keeps_weights(n, r, i)) continue;
         if (v->data != NULL) {
-            NRW_TRY(replace_input(n, i, reals_of(f, v), f->err));
+            NRW_TRY(widen_constant(f, n, i));
             continue;
         }
         if (v->quant->dynamic) continue; /* dealt with before */
@@ -428,6 +447,7 @@ nrw_status nrw_tflite_fit_integers(nrw_model *m, nrw_error *err) {
     NRW_TRY(fit_border(&f));
     for (nrw_node *n = m->graph->first, *next; n != NULL; n = next) {
         next = n->next;
+        if (nrw_node_attr(n, "kept") != NULL) continue; /* as it was read */
         const row r = find_row(n);
         NRW_TRY_CTX(err, is_integer(n, &r) ? fit_node(&f, n, &r) : widen_node(&f, n, &r),
                     "node '%s' (%s)", n->name, n->type);

@@ -145,7 +145,13 @@ static nrw_status raise_transposed(rewriting *r, const window *win, int rank, co
                                    bool *done) {
     nrw_value *w = rule_in(r, 1), *x = rule_in(r, 2);
     int64_t out[5];
-    if (rule_ints(rule_in(r, 0), out, 5) != rank || !is_positive(win)) return NRW_OK;
+    if (!is_positive(win)) return NRW_OK;
+    if (rule_ints(rule_in(r, 0), out, 5) != rank) {
+        /* A shape that is computed: the file says what it comes to. */
+        const nrw_type *y = &rule_out(r)->type;
+        if (y->rank != rank || !nrw_type_is_static(y)) return NRW_OK;
+        memcpy(out, y->dims, (size_t)rank * sizeof *out);
+    }
     nrw_value *v = EMIT(r, "ConvTranspose", rule_to_first(r, x, rank), rule_turn(r, w, rank, perm),
                         rule_in(r, 3));
     if (r->failed || !set_transposed_window(r, v, win, x, out)) return NRW_OK;

@@ -77,33 +77,33 @@ static nrw_status raise_not_equal(rewriting *r, bool *done) {
     return NRW_OK;
 }
 
+/* Sum takes reals only. */
 static nrw_status raise_add_n(rewriting *r, bool *done) {
-    rule_finish(r, rule_emit(r, "Sum", r->node->n_inputs, r->node->inputs));
+    nrw_value *v = rule_in(r, 0);
+    for (int i = 1; i < r->node->n_inputs; i++) v = EMIT(r, "Add", v, rule_in(r, i));
+    rule_finish(r, v);
     *done = true;
     return NRW_OK;
 }
 
 /* Arithmetic: copies of the sign come in from the left, which is division by a power of two that
- * rounds down. */
+ * rounds down. A shift by as many bits as there are, or more, is one by all but the last. */
 static nrw_status raise_right_shift(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *n = rule_in(r, 1);
     const nrw_dtype t = x->type.dtype;
+    const bool is_signed = nrw_dtype_get(t)->klass == NRW_CLASS_SINT;
+    if (t == NRW_I64 || t == NRW_U64) return NRW_OK; /* float64 does not hold them */
     *done = true;
-    if (nrw_dtype_get(t)->klass == NRW_CLASS_UINT) {
-        rule_finish(r, rule_set_str(r, EMIT(r, "BitShift", x, n), "direction", "RIGHT"));
+    nrw_value *last = rule_cast(r, rule_f32(r, (float)(nrw_dtype_get(t)->bits - 1)), NRW_F64);
+    nrw_value *least = rule_cast(r, rule_f32(r, 0), NRW_F64);
+    nrw_value *by = EMIT(r, "Max", EMIT(r, "Min", rule_cast(r, n, NRW_F64), last), least);
+    if (!is_signed) {
+        nrw_value *v = EMIT(r, "BitShift", x, rule_cast(r, by, t));
+        rule_finish(r, rule_set_str(r, v, "direction", "RIGHT"));
         return NRW_OK;
     }
-    /* In float64, which holds the quotients of 32 bits; shifts of as many bits or more are as far
-     * as they go. */
-    nrw_value *wide = rule_cast(r, x, NRW_F64), *by = rule_cast(r, n, NRW_F64);
-    if (t == NRW_I64) {
-        *done = false;
-        return NRW_OK;
-    }
-    const double last = nrw_dtype_get(t)->bits - 1;
-    by = EMIT(r, "Min", by, rule_like(r, by, last));
-    nrw_value *two = rule_cast(r, rule_f32(r, 2), NRW_F64);
-    nrw_value *q = EMIT(r, "Floor", EMIT(r, "Div", wide, EMIT(r, "Pow", two, by)));
+    nrw_value *unit = EMIT(r, "Pow", rule_cast(r, rule_f32(r, 2), NRW_F64), by);
+    nrw_value *q = EMIT(r, "Floor", EMIT(r, "Div", rule_cast(r, x, NRW_F64), unit));
     rule_finish(r, rule_cast(r, q, t));
     return NRW_OK;
 }
@@ -123,6 +123,20 @@ static nrw_status raise_atan2(rewriting *r, bool *done) {
     rule_finish(r, EMIT(r, "Where", level, up, turned));
     *done = true;
     return NRW_OK;
+}
+
+/* StableHLO's names for pairs that ONNX has under others. */
+static nrw_status raise_maximum(rewriting *r, bool *done) {
+    return raise_pair(r, "Max", done);
+}
+
+static nrw_status raise_minimum(rewriting *r, bool *done) {
+    return raise_pair(r, "Min", done);
+}
+
+static nrw_status raise_and(rewriting *r, bool *done) {
+    if (rule_in(r, 0)->type.dtype != NRW_BOOL) return NRW_OK;
+    return raise_pair(r, "And", done);
 }
 
 /* One operand. */
@@ -314,7 +328,7 @@ static nrw_status raise_densify(rewriting *r, bool *done) {
 static nrw_status raise_fake_quant(rewriting *r, bool *done) {
     const int64_t bits = rule_int(r, "num_bits", 0);
     const float lo = nrw_attr_float(r->node, "min", 0), hi = nrw_attr_float(r->node, "max", 0);
-    if (bits < 2 || bits > 16 || !(lo < hi) || lo > 0 || hi < 0) return NRW_OK;
+    if (bits < 2 || bits > 16 || !(lo < hi)) return NRW_OK;
     const float least = rule_int(r, "narrow_range", 0) != 0 ? 1.0f : 0.0f;
     const float most = (float)((1 << bits) - 1), scale = (hi - lo) / (most - least);
     /* core/kernels/fake_quant_ops_functor.h, Nudge: zero becomes one of the steps. */
@@ -331,6 +345,13 @@ static nrw_status raise_fake_quant(rewriting *r, bool *done) {
 }
 
 const nrw_tflite_rule nrw_tflite_math_rules[] = {
+    {"STABLEHLO_ADD", raise_add},
+    {"STABLEHLO_MULTIPLY", raise_mul},
+    {"STABLEHLO_SUBTRACT", raise_sub},
+    {"STABLEHLO_DIVIDE", raise_div},
+    {"STABLEHLO_MAXIMUM", raise_maximum},
+    {"STABLEHLO_MINIMUM", raise_minimum},
+    {"STABLEHLO_AND", raise_and},
     {"ADD", raise_add},
     {"SUB", raise_sub},
     {"MUL", raise_mul},

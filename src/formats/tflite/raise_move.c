@@ -191,6 +191,41 @@ static bool plan_strided(strided *s) {
     return true;
 }
 
+/* Ends that are computed: what masks leave out gets the axis' own, and one element is what is left
+ * of an axis that goes. */
+static nrw_status raise_open_slice(rewriting *r, strided *s, bool *done) {
+    nrw_value *x = rule_in(r, 0);
+    const int n = s->entries;
+    int64_t begin_out[NRW_MAX_RANK], end_out[NRW_MAX_RANK], gone_mask[NRW_MAX_RANK];
+    int64_t lowest[NRW_MAX_RANK], highest[NRW_MAX_RANK], axes[NRW_MAX_RANK];
+    if (s->ellipsis != 0 || s->new_mask != 0 || rule_int(r, "offset", 0) != 0 || n > s->rank)
+        return NRW_OK;
+    for (int i = 0; i < n; i++) {
+        const bool gone = has_bit(s->shrink, i);
+        begin_out[i] = has_bit(s->begin_mask, i) && !gone;
+        end_out[i] = has_bit(s->end_mask, i) && !gone;
+        gone_mask[i] = gone;
+        lowest[i] = s->step[i] < 0 ? INT64_MAX : 0;
+        highest[i] = s->step[i] < 0 ? INT64_MIN : INT64_MAX;
+        axes[i] = i;
+        if (gone) s->gone[s->n_gone++] = i;
+    }
+    nrw_value *one = rule_i64(r, 1);
+    nrw_value *from = EMIT(r, "Where", rule_cast(r, rule_i64s(r, n, begin_out), NRW_BOOL),
+                           rule_i64s(r, n, lowest), rule_to_i64(r, rule_in(r, 1)));
+    nrw_value *to = EMIT(r, "Where", rule_cast(r, rule_i64s(r, n, end_out), NRW_BOOL),
+                         rule_i64s(r, n, highest), rule_to_i64(r, rule_in(r, 2)));
+    nrw_value *next = EMIT(r, "Add", from, one); /* behind the last element that is 0, not -1 + 1 */
+    next = EMIT(r, "Where", EMIT(r, "Equal", next, rule_i64(r, 0)), rule_i64(r, INT64_MAX), next);
+    to = EMIT(r, "Where", rule_cast(r, rule_i64s(r, n, gone_mask), NRW_BOOL), next, to);
+    nrw_value *v = rule_quant_as(
+        r, EMIT(r, "Slice", x, from, to, rule_i64s(r, n, axes), rule_i64s(r, n, s->step)), x);
+    if (s->n_gone > 0) v = EMIT(r, "Squeeze", v, rule_i64s(r, s->n_gone, s->gone));
+    rule_finish(r, v);
+    *done = true;
+    return NRW_OK;
+}
+
 static nrw_status raise_strided_slice(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     strided s = {.rank = x->type.rank,
@@ -199,10 +234,11 @@ static nrw_status raise_strided_slice(rewriting *r, bool *done) {
                  .ellipsis = rule_int(r, "ellipsis_mask", 0),
                  .new_mask = rule_int(r, "new_axis_mask", 0),
                  .shrink = rule_int(r, "shrink_axis_mask", 0)};
-    s.entries = rule_ints(rule_in(r, 1), s.begin, NRW_MAX_RANK);
-    if (s.entries < 1 || s.rank < 0 || rule_ints(rule_in(r, 2), s.end, NRW_MAX_RANK) != s.entries ||
-        rule_ints(rule_in(r, 3), s.step, NRW_MAX_RANK) != s.entries)
-        return NRW_OK;
+    s.entries = rule_ints(rule_in(r, 3), s.step, NRW_MAX_RANK);
+    if (s.entries < 1 || s.rank < 0) return NRW_OK;
+    if (rule_ints(rule_in(r, 1), s.begin, NRW_MAX_RANK) != s.entries ||
+        rule_ints(rule_in(r, 2), s.end, NRW_MAX_RANK) != s.entries)
+        return raise_open_slice(r, &s, done);
     if (rule_int(r, "offset", 0) != 0) {
         for (int i = 0; i < s.entries; i++) s.end[i] += s.begin[i];
     }

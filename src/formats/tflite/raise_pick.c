@@ -10,6 +10,7 @@ static nrw_status raise_gather(rewriting *r, bool *done) {
     const int rank = x->type.rank, inner = at->type.rank;
     if (rank < 1 || inner < 0 || !nrw_normalize_axis(&axis, rank)) return NRW_OK;
     if (batch < 0) batch += inner;
+    if (at->type.dtype != NRW_I32) at = rule_to_i64(r, at);
     *done = true;
     if (batch == 0) {
         rule_finish(r, rule_set_int(r, EMIT(r, "Gather", x, at), "axis", axis));
@@ -66,8 +67,17 @@ static nrw_status raise_sparse_to_dense(rewriting *r, bool *done) {
 static nrw_status raise_segments(rewriting *r, nrw_value *count, const char *reduction,
                                  double first, bool *done) {
     nrw_value *x = rule_in(r, 0), *ids = rule_to_i64(r, rule_in(r, 1));
-    const int ranks = rule_in(r, 1)->type.rank;
-    if (ranks != 1 || x->type.rank < 1) return NRW_OK;
+    const int ranks = rule_in(r, 1)->type.rank, rank = x->type.rank;
+    if (ranks < 1 || rank < ranks) return NRW_OK;
+    if (ranks > 1) { /* ids for places in several axes: these become one */
+        int64_t dims[NRW_MAX_RANK] = {-1};
+        for (int i = ranks; i < rank; i++) {
+            if (x->type.dims[i] < 0) return NRW_OK;
+            dims[1 + i - ranks] = x->type.dims[i];
+        }
+        x = rule_reshape(r, x, rank - ranks + 1, dims);
+        ids = rule_reshape(r, ids, 1, (const int64_t[]){-1});
+    }
     nrw_value *one = rule_i64s(r, 1, (int64_t[]){1}), *none = rule_i64s(r, 1, (int64_t[]){0});
     nrw_value *row =
         EMIT(r, "Slice", rule_shape_of(r, x), one, rule_i64s(r, 1, (int64_t[]){INT64_MAX}));
@@ -76,7 +86,7 @@ static nrw_status raise_segments(rewriting *r, nrw_value *count, const char *red
     nrw_value *to = EMIT(r, "Where", lost, count, ids);
     nrw_value *shape =
         rule_set_int(r, EMIT(r, "Concat", EMIT(r, "Add", count, one), row), "axis", 0);
-    nrw_value *all = EMIT(r, "Expand", rule_like(r, x, first), shape);
+    nrw_value *all = EMIT(r, "Expand", rule_like(r, rule_in(r, 0), first), shape);
     nrw_value *v = EMIT(r, "ScatterND", all, rule_unsqueeze(r, to, -1), x);
     v = rule_set_str(r, v, "reduction", reduction);
     rule_finish(r, EMIT(r, "Slice", v, none, count, none));
@@ -137,7 +147,13 @@ static nrw_status raise_one_hot(rewriting *r, bool *done) {
     return NRW_OK;
 }
 
-/* SELECT's condition may be a vector that picks whole rows. */
+static nrw_status raise_select_v2(rewriting *r, bool *done) {
+    rule_finish(r, EMIT(r, "Where", rule_in(r, 0), rule_in(r, 1), rule_in(r, 2)));
+    *done = true;
+    return NRW_OK;
+}
+
+/* The condition may be a vector that picks whole rows. */
 static nrw_status raise_select(rewriting *r, bool *done) {
     nrw_value *c = rule_in(r, 0), *x = rule_in(r, 1);
     if (c->type.rank < 0 || x->type.rank < 0) return NRW_OK;
@@ -273,7 +289,7 @@ const nrw_tflite_rule nrw_tflite_pick_rules[] = {
     {"UNSORTED_SEGMENT_MIN", raise_unsorted_min},
     {"ONE_HOT", raise_one_hot},
     {"SELECT", raise_select},
-    {"SELECT_V2", raise_select},
+    {"SELECT_V2", raise_select_v2},
     {"WHERE", raise_where},
     {"DYNAMIC_UPDATE_SLICE", raise_dynamic_update_slice},
     {"MATRIX_DIAG", raise_matrix_diag},

@@ -73,7 +73,9 @@ static nrw_status raise_all(rewriting *r, bool *done) {
 static nrw_status raise_arg(rewriting *r, const char *type, bool *done) {
     int64_t axis;
     if (rule_ints(rule_in(r, 1), &axis, 1) != 1) return NRW_OK;
-    nrw_value *v = rule_set_int(r, EMIT(r, type, rule_in(r, 0)), "axis", axis);
+    nrw_value *x = rule_in(r, 0);
+    if (x->type.dtype == NRW_BOOL) x = rule_cast(r, x, NRW_I32);
+    nrw_value *v = rule_set_int(r, EMIT(r, type, x), "axis", axis);
     v = rule_set_int(r, v, "keepdims", 0);
     rule_finish(r, rule_out(r)->type.dtype == NRW_I64 ? v : rule_cast(r, v, NRW_I32));
     *done = true;

@@ -295,6 +295,49 @@ static nrw_status read_metadata(nrw_tflite_reader *r, const nrw_fb_table *root) 
     return nrw_fb_check(&r->fb, r->err);
 }
 
+/* The names that a map of a signature has for values. */
+static nrw_status read_names(nrw_tflite_reader *r, const nrw_fb_table *signature, int slot,
+                             const nrw_fb_vector *tensors, const char ***out) {
+    nrw_arena *a = &r->model->arena;
+    const nrw_fb_vector maps = nrw_fb_vec(signature, slot, 4);
+    const char **names = nrw_arena_calloc(a, tensors->n + 1, sizeof *names);
+    if (names == NULL) NRW_OOM(r->err);
+    for (size_t i = 0; i < maps.n; i++) {
+        const nrw_fb_table m = nrw_fb_table_at(&maps, i);
+        const nrw_string name = nrw_fb_text(&m, MAP_NAME);
+        const int64_t tensor = nrw_fb_int(&m, MAP_TENSOR, NRW_FB_U32, 0);
+        for (size_t k = 0; k < tensors->n; k++) {
+            if (names[k] != NULL || nrw_fb_int_at(tensors, NRW_FB_I32, k) != tensor) continue;
+            names[k] = nrw_arena_strndup(a, name.data, name.size);
+            if (names[k] == NULL) NRW_OOM(r->err);
+            break;
+        }
+    }
+    *out = names;
+    return nrw_fb_check(&r->fb, r->err);
+}
+
+/* The first signature of the main subgraph. */
+static nrw_status read_signature(nrw_tflite_reader *r, const nrw_fb_table *root) {
+    const nrw_fb_vector list = nrw_fb_vec(root, MODEL_SIGNATURES, 4);
+    const nrw_fb_table graph = nrw_fb_table_at(&r->subgraphs, 0);
+    const nrw_fb_vector in = nrw_fb_vec(&graph, GRAPH_INPUTS, 4);
+    const nrw_fb_vector out = nrw_fb_vec(&graph, GRAPH_OUTPUTS, 4);
+    nrw_signature *s = &r->model->signature;
+    for (size_t i = 0; i < list.n; i++) {
+        const nrw_fb_table t = nrw_fb_table_at(&list, i);
+        const nrw_string key = nrw_fb_text(&t, SIGNATURE_KEY);
+        if (nrw_fb_int(&t, SIGNATURE_SUBGRAPH, NRW_FB_U32, 0) != 0) continue;
+        s->key = nrw_arena_strndup(&r->model->arena, key.data, key.size);
+        if (s->key == NULL) NRW_OOM(r->err);
+        s->n_inputs = (int)in.n;
+        s->n_outputs = (int)out.n;
+        NRW_TRY(read_names(r, &t, SIGNATURE_INPUTS, &in, &s->inputs));
+        return read_names(r, &t, SIGNATURE_OUTPUTS, &out, &s->outputs);
+    }
+    return nrw_fb_check(&r->fb, r->err);
+}
+
 static nrw_status read_description(nrw_tflite_reader *r, const nrw_fb_table *root) {
     const nrw_string s = nrw_fb_text(root, MODEL_DESCRIPTION);
     r->model->doc = nrw_arena_strndup(&r->model->arena, s.data, s.size);
@@ -347,6 +390,7 @@ static nrw_status read_model(nrw_tflite_reader *r, const nrw_fb_table *root) {
     NRW_TRY(note_names(r));
     NRW_TRY(nrw_tflite_read_subgraph(r, 0, r->model->graph, 0, NULL, &n_out, &out));
     NRW_TRY(add_outputs(r, n_out, out));
+    NRW_TRY(read_signature(r, root));
     return nrw_each_graph(r->model->graph, forget_claims, NULL, r->err);
 }
 

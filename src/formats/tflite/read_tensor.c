@@ -49,7 +49,12 @@ static nrw_quant *new_quant(nrw_tflite_scope *s, nrw_dtype dtype, int64_t count,
     *scale = nrw_arena_calloc(a, (size_t)count, sizeof **scale);
     *zero = nrw_arena_calloc(a, (size_t)count, sizeof **zero);
     if (q == NULL || *scale == NULL || *zero == NULL) return NULL;
-    *q = (nrw_quant){dtype, -1, 0, count, *scale, *zero, false};
+    *q = (nrw_quant){.dtype = dtype,
+                     .axis = -1,
+                     .count = count,
+                     .scale = *scale,
+                     .zero_point = *zero,
+                     .rounding = dtype == NRW_U8 ? NRW_ROUND_LITERT_U8 : NRW_ROUND_LITERT};
     return q;
 }
 
@@ -381,6 +386,7 @@ static nrw_status make_zeros(nrw_tflite_scope *s, tensor *t, nrw_value **out) {
     const char *name = nrw_tflite_fresh_name(r, t->name);
     *out = name != NULL ? nrw_const_new(s->graph, name, &x) : NULL;
     if (*out == NULL) NRW_OOM(r->err);
+    (*out)->is_state = nrw_fb_int(&t->t, TENSOR_IS_VARIABLE, NRW_FB_BOOL, 0) != 0;
     return NRW_OK;
 }
 

@@ -157,7 +157,7 @@ static nrw_status collect_buffers(writer *w) {
         const nrw_value *v = w->tensors[i];
         const void *data = NULL;
         uint64_t size = 0;
-        if (v->data == NULL || v->is_input) continue;
+        if (v->data == NULL || v->is_input || v->is_state) continue;
         NRW_TRY_CTX(w->err, stored_bytes(w, v, &data, &size), "constant '%s'", v->name);
         NRW_TRY(add_buffer(w, data, size, &w->buffer_of[i]));
     }
@@ -226,6 +226,7 @@ static nrw_status put_tensor(writer *w, size_t i, nrw_fb_ref *out) {
     nrw_fb_set_int(&w->b, TENSOR_BUFFER, NRW_FB_U32, w->buffer_of[i], 0);
     nrw_fb_set_ref(&w->b, TENSOR_NAME, name);
     nrw_fb_set_ref(&w->b, TENSOR_QUANT, quant);
+    nrw_fb_set_int(&w->b, TENSOR_IS_VARIABLE, NRW_FB_BOOL, v->is_state, 0);
     nrw_fb_set_int(&w->b, TENSOR_HAS_RANK, NRW_FB_BOOL, v->type.rank >= 0, 0);
     *out = nrw_fb_end(&w->b);
     return NRW_OK;
@@ -388,14 +389,16 @@ static nrw_status put_subgraph(writer *w, nrw_fb_ref *out) {
     return NRW_OK;
 }
 
-static nrw_fb_ref put_map(writer *w, nrw_value *const *list, int n) {
+/* names: what a signature calls them; NULL, or NULL for one: their own names. */
+static nrw_fb_ref put_map(writer *w, nrw_value *const *list, int n, const char *const *names) {
     nrw_fb_ref *refs = nrw_arena_calloc(&w->scratch, (size_t)n + 1, sizeof *refs);
     if (refs == NULL) {
         w->b.failed = true;
         return 0;
     }
     for (int i = 0; i < n; i++) {
-        const nrw_fb_ref name = nrw_fb_put_text(&w->b, list[i]->name, strlen(list[i]->name));
+        const char *text = names != NULL && names[i] != NULL ? names[i] : list[i]->name;
+        const nrw_fb_ref name = nrw_fb_put_text(&w->b, text, strlen(text));
         nrw_fb_begin(&w->b);
         nrw_fb_set_ref(&w->b, MAP_NAME, name);
         nrw_fb_set_int(&w->b, MAP_TENSOR, NRW_FB_U32, w->index[list[i]->id] - 1, 0);
@@ -406,9 +409,12 @@ static nrw_fb_ref put_map(writer *w, nrw_value *const *list, int n) {
 
 static nrw_fb_ref put_signature(writer *w) {
     const nrw_graph *g = w->model->graph;
-    const nrw_fb_ref in = put_map(w, g->inputs, g->n_inputs);
-    const nrw_fb_ref out = put_map(w, g->outputs, g->n_outputs);
-    const nrw_fb_ref key = nrw_fb_put_text(&w->b, "serving_default", 15);
+    const nrw_signature *s = &w->model->signature;
+    const bool fits = s->n_inputs == g->n_inputs && s->n_outputs == g->n_outputs;
+    const char *text = s->key != NULL ? s->key : "serving_default";
+    const nrw_fb_ref in = put_map(w, g->inputs, g->n_inputs, fits ? s->inputs : NULL);
+    const nrw_fb_ref out = put_map(w, g->outputs, g->n_outputs, fits ? s->outputs : NULL);
+    const nrw_fb_ref key = nrw_fb_put_text(&w->b, text, strlen(text));
     nrw_fb_begin(&w->b);
     nrw_fb_set_ref(&w->b, SIGNATURE_INPUTS, in);
     nrw_fb_set_ref(&w->b, SIGNATURE_OUTPUTS, out);

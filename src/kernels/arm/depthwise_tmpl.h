@@ -40,7 +40,9 @@ NRW_INLINE int16x8_t rounded_sums(const group *k, nrw_sums sums, int q, const bo
     int32x4_t start = vld1q_s32(k->add + q * (k->block / 4));
     if (NRW_LESS > 0) start = vmlaq_n_s32(start, vld1q_s32(k->sum + q * (k->block / 4)), NRW_LESS);
     const float32x4_t acc = vcvtq_f32_s32(vaddq_s32(total(sums), start));
-    float32x4_t x = vfmaq_f32(magic, acc, vld1q_f32(k->mul + q * (k->block / 4)));
+    const float32x4_t mul = vld1q_f32(k->mul + q * (k->block / 4));
+    float32x4_t x =
+        k->d->rounds_twice ? vaddq_f32(vmulq_f32(acc, mul), magic) : vfmaq_f32(magic, acc, mul);
     if (!in_range) {
         x = vmaxnmq_f32(x, vdupq_n_f32(NRW_RINT_MAGIC - 1024));
         x = vminnmq_f32(x, vdupq_n_f32(NRW_RINT_MAGIC + 1024));

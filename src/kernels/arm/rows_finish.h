@@ -38,10 +38,11 @@ NRW_INLINE nrw_finish finish_stored(const nrw_rows_i8 *r, int64_t panel, int64_t
 }
 
 /* Four sums rounded, in the low 16 bits of each lane: adding the magic number leaves whole numbers
- * in the low bits of the significand, and rounds the exact product once. */
-NRW_INLINE int16x8_t rounded(int32x4_t sums, float32x4_t mul, const bool any) {
-    const float32x4_t magic = vdupq_n_f32(NRW_RINT_MAGIC);
-    float32x4_t x = vfmaq_f32(magic, vcvtq_f32_s32(sums), mul);
+ * in the low bits of the significand, and rounds the exact product once, unless it is to be rounded
+ * twice. */
+NRW_INLINE int16x8_t rounded(int32x4_t sums, float32x4_t mul, const bool twice, const bool any) {
+    const float32x4_t magic = vdupq_n_f32(NRW_RINT_MAGIC), f = vcvtq_f32_s32(sums);
+    float32x4_t x = twice ? vaddq_f32(vmulq_f32(f, mul), magic) : vfmaq_f32(magic, f, mul);
     if (any) { /* far outside of a byte, whatever the zero point; NaN below */
         x = vmaxnmq_f32(x, vdupq_n_f32(NRW_RINT_MAGIC - 1024));
         x = vminnmq_f32(x, vdupq_n_f32(NRW_RINT_MAGIC + 1024));
@@ -53,10 +54,12 @@ NRW_INLINE int16x8_t rounded(int32x4_t sums, float32x4_t mul, const bool any) {
 typedef struct nrw_to_bytes {
     float32x4_t mul[8];
     int16x8_t zero;
+    bool twice;
 } nrw_to_bytes;
 
 NRW_INLINE nrw_to_bytes bytes_by(const nrw_finish *f) {
-    nrw_to_bytes k = {.zero = vdupq_n_s16((int16_t)f->r->epilogue.zero)};
+    nrw_to_bytes k = {.zero = vdupq_n_s16((int16_t)f->r->epilogue.zero),
+                      .twice = f->r->epilogue.rounds_twice};
     for (int i = 0; i < 8; i++) k.mul[i] = vld1q_f32(f->mul + 4 * i);
     return k;
 }
@@ -70,8 +73,8 @@ NRW_INLINE uint8x16_t half_bytes(const nrw_to_bytes *k, const int32_t *acc, int 
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
         const int at = 4 * half + 2 * i;
-        words[i] = vuzp1q_s16(rounded(vld1q_s32(acc + 4 * at), k->mul[at], any),
-                              rounded(vld1q_s32(acc + 4 * at + 4), k->mul[at + 1], any));
+        words[i] = vuzp1q_s16(rounded(vld1q_s32(acc + 4 * at), k->mul[at], k->twice, any),
+                              rounded(vld1q_s32(acc + 4 * at + 4), k->mul[at + 1], k->twice, any));
         if (kind != FINISH_PLAIN_U8) words[i] = vaddq_s16(words[i], k->zero);
     }
     return vqmovun_high_s16(vqmovun_s16(words[0]), words[1]);

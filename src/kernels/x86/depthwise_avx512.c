@@ -28,6 +28,8 @@ static inline uint64_t first_bytes(int64_t n) {
 #define to_float            _mm512_cvtepi32_ps
 #define bits_of             _mm512_castps_si512
 #define fma_f               _mm512_fmadd_ps
+#define add_f               _mm512_add_ps
+#define mul_f               _mm512_mul_ps
 #define min_f               _mm512_min_ps
 #define max_f               _mm512_max_ps
 #define set1_f              _mm512_set1_ps
@@ -54,6 +56,8 @@ static inline uint64_t first_bytes(int64_t n) {
 #define to_float            _mm256_cvtepi32_ps
 #define bits_of             _mm256_castps_si256
 #define fma_f               _mm256_fmadd_ps
+#define add_f               _mm256_add_ps
+#define mul_f               _mm256_mul_ps
 #define min_f               _mm256_min_ps
 #define max_f               _mm256_max_ps
 #define set1_f              _mm256_set1_ps

@@ -29,8 +29,15 @@ INLINE void NAME(weave)(const nrw_depthwise_i8 *d, const uint8_t *const *rows, i
 /* Results of 16 bits, a's beside b's; as in rows_finish.h. */
 INLINE V NAME(words)(const nrw_depthwise_i8 *d, V a, V b, const float *mul, const bool in_range) {
     const float magic = NRW_RINT_MAGIC;
-    VF x = fma_f(to_float(a), load_f(mul), set1_f(magic));
-    VF y = fma_f(to_float(b), load_f(mul + W / 4), set1_f(magic));
+    const VF m = load_f(mul), n = load_f(mul + W / 4), shift = set1_f(magic);
+    VF x = to_float(a), y = to_float(b);
+    if (d->rounds_twice) {
+        x = add_f(mul_f(x, m), shift);
+        y = add_f(mul_f(y, n), shift);
+    } else {
+        x = fma_f(x, m, shift);
+        y = fma_f(y, n, shift);
+    }
     if (!in_range) {
         x = min_f(max_f(x, set1_f(magic - 1024)), set1_f(magic + 1024));
         y = min_f(max_f(y, set1_f(magic - 1024)), set1_f(magic + 1024));
@@ -164,6 +171,8 @@ static void NAME(run)(const nrw_depthwise_i8 *d, const int8_t *w, int64_t c) {
 #undef to_float
 #undef bits_of
 #undef fma_f
+#undef add_f
+#undef mul_f
 #undef min_f
 #undef max_f
 #undef set1_f

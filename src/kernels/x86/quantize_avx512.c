@@ -18,7 +18,9 @@ void nrw_quantize_u8_avx512(const nrw_quantize_u8 *q, const float *x, uint8_t *y
         const __m512 v = _mm512_maskz_loadu_ps(some, x + i);
         const __mmask16 number = _mm512_cmp_ps_mask(v, v, _CMP_ORD_Q);
         const __m512 guess = _mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(v, inverse), far), near);
-        __m512 r = _mm512_maskz_fmadd_ps(number, _mm512_fnmadd_ps(guess, scale, v), inverse, guess);
+        __m512 r = q->reciprocal ? _mm512_maskz_mov_ps(number, guess)
+                                 : _mm512_maskz_fmadd_ps(number, _mm512_fnmadd_ps(guess, scale, v),
+                                                         inverse, guess);
         r = _mm512_min_ps(_mm512_max_ps(r, low), high);
         _mm512_mask_cvtepi32_storeu_epi8(y + i, some,
                                          _mm512_add_epi32(_mm512_cvtps_epi32(r), zero));

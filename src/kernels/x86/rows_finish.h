@@ -51,9 +51,11 @@ NRW_INLINE nrw_finish finish_of(const nrw_rows_i8 *r, int64_t panel, int64_t row
  * in the low bits of the significand, and rounds the exact product once. There are as few
  * operations on floats as can be: next to tiles, those on 512 bits start on one port only
  * (measured), and the rest of the epilogue finds room on the other. */
-NRW_INLINE __m512i rounded(const int32_t *acc, __m512 mul, const bool any) {
+NRW_INLINE __m512i rounded(const int32_t *acc, __m512 mul, const bool twice, const bool any) {
+    const __m512 magic = _mm512_set1_ps(NRW_RINT_MAGIC);
     const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc));
-    __m512 x = _mm512_fmadd_ps(sum, mul, _mm512_set1_ps(NRW_RINT_MAGIC));
+    __m512 x =
+        twice ? _mm512_add_ps(_mm512_mul_ps(sum, mul), magic) : _mm512_fmadd_ps(sum, mul, magic);
     if (any) { /* far outside of a byte, whatever the zero point */
         x = _mm512_max_ps(x, _mm512_set1_ps(NRW_RINT_MAGIC - 1024)); /* NaN as well */
         x = _mm512_min_ps(x, _mm512_set1_ps(NRW_RINT_MAGIC + 1024));
@@ -65,11 +67,13 @@ NRW_INLINE __m512i rounded(const int32_t *acc, __m512 mul, const bool any) {
 typedef struct nrw_to_words {
     __m512 mul[2];
     __m512i zero;
+    bool twice;
 } nrw_to_words;
 
 NRW_INLINE nrw_to_words words_of(const nrw_finish *f) {
     return (nrw_to_words){{_mm512_loadu_ps(f->mul), _mm512_loadu_ps(f->mul + 16)},
-                          _mm512_set1_epi16((short)f->r->epilogue.zero)};
+                          _mm512_set1_epi16((short)f->r->epilogue.zero),
+                          f->r->epilogue.rounds_twice};
 }
 
 /* A row as int16: even columns are the first half's, odd ones the second's. */
@@ -77,8 +81,9 @@ NRW_INLINE __m512i to_words(const nrw_to_words *k, const int32_t *acc, const nrw
     const bool any =
         kind == FINISH_ANY_U8 || kind == FINISH_ANY_RESIDUAL || kind == FINISH_ANY_TABLE;
     const __m512i up = _mm512_set4_epi32(0x0d0c0000, 0x09080000, 0x05040000, 0x01000000);
-    const __m512i words = _mm512_mask_shuffle_epi8(rounded(acc, k->mul[0], any), 0xcccccccccccccccc,
-                                                   rounded(acc + 16, k->mul[1], any), up);
+    const __m512i words =
+        _mm512_mask_shuffle_epi8(rounded(acc, k->mul[0], k->twice, any), 0xcccccccccccccccc,
+                                 rounded(acc + 16, k->mul[1], k->twice, any), up);
     return kind == FINISH_PLAIN_U8 ? words : _mm512_add_epi16(words, k->zero);
 }
 

@@ -1,0 +1,145 @@
+#include "ops/litert.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Fixed point, as gemmlowp has it (https://github.com/google/gemmlowp, fixedpoint/fixedpoint.h):
+ * products of high halves, and divisions by powers of two, to nearest, halves away from zero. */
+
+static int16_t saturate16(int32_t v) {
+    return (int16_t)(v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v);
+}
+
+static int16_t high_product16(int16_t a, int16_t b) {
+    if (a == INT16_MIN && b == INT16_MIN) return INT16_MAX;
+    const int32_t product = (int32_t)a * b, nudge = product >= 0 ? 1 << 14 : 1 - (1 << 14);
+    return (int16_t)((product + nudge) / (1 << 15));
+}
+
+/* Without rounding, towards minus infinity where the product is halved. */
+static int16_t low_product16(int16_t a, int16_t b) {
+    if (a == INT16_MIN && b == INT16_MIN) return INT16_MAX;
+    return (int16_t)((int32_t)a * b / (1 << 15));
+}
+
+static int32_t high_product32(int32_t a, int32_t b) {
+    if (a == INT32_MIN && b == INT32_MIN) return INT32_MAX;
+    const int64_t product = (int64_t)a * b, nudge = product >= 0 ? 1 << 30 : 1 - (1 << 30);
+    return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+}
+
+static int32_t halve(int32_t x, int times) {
+    const int32_t mask = (int32_t)(((int64_t)1 << times) - 1), rest = x & mask;
+    return (x >> times) + (rest > (mask >> 1) + (x < 0 ? 1 : 0) ? 1 : 0);
+}
+
+/* A positive number as m * 2^(shift - 31), m from 2^30 to 2^31. */
+typedef struct multiplier {
+    int32_t m;
+    int shift;
+} multiplier;
+
+static multiplier multiplier_of(double x) {
+    multiplier r = {0, 0};
+    if (!(x > 0)) return r;
+    int64_t m = llrint(round(frexp(x, &r.shift) * 2147483648.0));
+    if (m == (int64_t)1 << 31) {
+        m /= 2;
+        r.shift++;
+    }
+    if (r.shift < -31) return (multiplier){0, 0};
+    r.m = (int32_t)m;
+    return r;
+}
+
+static int32_t times(int32_t x, multiplier by) {
+    const int left = by.shift > 0 ? by.shift : 0, right = by.shift > 0 ? 0 : -by.shift;
+    return halve(high_product32((int32_t)((uint32_t)x << left), by.m), right);
+}
+
+/* lite/kernels/internal/reference/hard_swish.h. */
+typedef struct hard_swish {
+    int16_t out, reluish;
+    int out_shift, reluish_shift;
+} hard_swish;
+
+static int16_t upper_half(int32_t m) {
+    return (int16_t)(m >= INT32_MAX - (1 << 15) ? INT16_MAX : (m + (1 << 15)) >> 16);
+}
+
+static hard_swish hard_swish_of(const nrw_quant *x, const nrw_quant *y) {
+    const float fine = (1.0f / 128.0f) * x->scale[0], whole = 3.0f / 32768.0f;
+    const multiplier out = multiplier_of((double)(fine / y->scale[0]));
+    const multiplier reluish = multiplier_of((double)(fine / whole));
+    return (hard_swish){upper_half(out.m), upper_half(reluish.m), out.shift, reluish.shift};
+}
+
+static int16_t left(int16_t x, int by) {
+    return by > 15 ? (x > 0 ? INT16_MAX : x < 0 ? INT16_MIN : 0) : saturate16((int32_t)x << by);
+}
+
+static int32_t hard_swish_byte(const hard_swish *h, int32_t steps) {
+    const int16_t fine = (int16_t)(steps * 128);
+    const int16_t wide = high_product16(fine, h->out);
+    int16_t r = fine;
+    /* All shifts but the last before the product, so that only the last can cut off what counts. */
+    if (h->reluish_shift > 0) r = left(r, h->reluish_shift - 1);
+    r = high_product16(r, h->reluish);
+    if (h->reluish_shift > 0) r = left(r, 1);
+    if (h->reluish_shift < 0) r = (int16_t)halve(r, -h->reluish_shift);
+    r = (int16_t)((r + (1 << 15)) >> 1);
+    return halve(low_product16(r, wide), -h->out_shift);
+}
+
+/* XNNPACK, qs8-vlrelu and qs8-vcvt: multipliers of 8 bits behind the point, halves up. */
+static int32_t by_eighths(int32_t steps, float scale) {
+    const int32_t m = (int32_t)lrintf(256.0f * scale);
+    return (steps * m + 0x80) >> 8;
+}
+
+static bool is(const nrw_node *n, const char *type) {
+    return strcmp(n->type, type) == 0;
+}
+
+/* What x stands for as steps of y, before y's zero point; false: by the exact result. */
+static bool litert_steps(const nrw_node *n, const nrw_quant *x, const nrw_quant *y,
+                         const hard_swish *h, int32_t steps, int32_t *out) {
+    const float ratio = x->scale[0] / y->scale[0];
+    if (is(n, "HardSwish")) {
+        *out = hard_swish_byte(h, steps);
+        return h->out_shift <= 0;
+    }
+    if (is(n, "LeakyRelu")) {
+        const float slope = nrw_attr_float(n, "alpha", 0.01f);
+        *out = by_eighths(steps, steps >= 0 ? ratio : ratio * slope);
+        return ratio >= 0x1p-8f && ratio <= 0x1p+7f;
+    }
+    if (is(n, "Requantize")) {
+        *out = by_eighths(steps, ratio);
+        return ratio >= 0x1p-8f && ratio <= 0x1p+7f && ratio != 1;
+    }
+    if (is(n, "Relu") && ratio != 1) {
+        const int32_t v = times(steps, multiplier_of((double)ratio));
+        *out = v > 0 ? v : 0;
+        return true;
+    }
+    return false;
+}
+
+void nrw_litert_table(const nrw_node *n, const nrw_quant *x, const nrw_quant *y, uint8_t *table) {
+    const hard_swish h = is(n, "HardSwish") ? hard_swish_of(x, y) : (hard_swish){0};
+    const int32_t least = y->dtype == NRW_I8 ? -128 : 0;
+    for (int i = 0; i < 256; i++) {
+        const int32_t q = x->dtype == NRW_I8 ? (int8_t)i : i;
+        int32_t v;
+        if (!litert_steps(n, x, y, &h, q - x->zero_point[0], &v)) return;
+        v += y->zero_point[0];
+        v = v < least ? least : v > least + 255 ? least + 255 : v;
+        table[i] = (uint8_t)v;
+    }
+}
+
+int32_t nrw_litert_mean(int64_t sum, int64_t n, int32_t shift) {
+    const int64_t own = sum - n * shift;
+    return (int32_t)(own > 0 ? (own + n / 2) / n : (own - n / 2) / n) + shift;
+}
