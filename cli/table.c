@@ -20,7 +20,9 @@ const cli_option cli_common[] = {
      .help = "allocate at most this much (512M, 2G); fail beyond"},
     {.name = "cpu",
      .value = "TIER",
-     .help = "cap the instruction set: scalar, avx2, avxvnni, avx512vnni, amx (as NRW_CPU does)"},
+     .help =
+         "cap the instruction set (as NRW_CPU does): scalar, avx2, avxvnni, avx512vnni, amx, or "
+         "neon, dotprod, i8mm"},
     {.name = "seed", .value = "N", .help = "seed of everything random"},
     {.name = "quiet", .letter = 'q', .help = "no progress bar"},
     {.name = "json", .help = "print one JSON object instead of text"},

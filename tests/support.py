@@ -3,6 +3,7 @@ import glob
 import importlib.util
 import json
 import os
+import platform
 import subprocess
 import time
 
@@ -14,6 +15,7 @@ NARROW_ASAN = os.environ.get("NARROW_SANITIZED", os.path.join(ROOT, "build", "as
 SHARED = os.environ.get("NARROW_SHARED") or os.path.join(os.path.dirname(ROOT), "shared")
 ZOO = os.path.join(ROOT, "build", "zoo")
 DIGITS = os.path.join(ROOT, "examples", "digits")
+LOW_TIER = "neon" if platform.machine() in ("aarch64", "arm64") else "avx2"
 IMAGENET = "scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
 
 

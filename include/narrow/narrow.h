@@ -38,8 +38,8 @@ typedef struct nrw_options {
     int threads;     /* 0: as many as the process may use */
     size_t max_ram;  /* bytes that the library may allocate; 0: as many as the machine has. Beyond
                         it calls fail with NRW_ERR_MEMORY */
-    const char *cpu; /* caps the instruction set: scalar, avx2, avxvnni, avx512vnni, amx, …; NULL:
-                        NRW_CPU of the environment, else none */
+    const char *cpu; /* caps the instruction set: scalar, avx2, avxvnni, avx512vnni, amx, or scalar,
+                        neon, dotprod, i8mm; NULL: NRW_CPU of the environment, else none */
     nrw_progress_fn progress; /* NULL: none */
     void *progress_user;
 } nrw_options;

@@ -10,6 +10,13 @@
 #include <sys/syscall.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+/* Older headers do not have them all. */
+#ifndef HWCAP_ASIMDDP
+#define HWCAP_ASIMDDP (1UL << 20)
+#endif
+#ifndef HWCAP2_I8MM
+#define HWCAP2_I8MM (1UL << 13)
+#endif
 #endif
 #if defined(__linux__)
 #include <sched.h>
@@ -126,9 +133,8 @@ static void find_features(features *f, nrw_tier cap) {
 #if defined(__aarch64__)
     f->tier[NRW_TIER_NEON] = true; /* part of the base architecture */
 #if defined(__linux__)
-    /* Bits of the kernel's hwcap.h: ASIMDDP, and I8MM in the second word. */
-    f->tier[NRW_TIER_DOTPROD] = getauxval(AT_HWCAP) >> 20 & 1;
-    f->tier[NRW_TIER_I8MM] = f->tier[NRW_TIER_DOTPROD] && getauxval(AT_HWCAP2) >> 13 & 1;
+    f->tier[NRW_TIER_DOTPROD] = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    f->tier[NRW_TIER_I8MM] = f->tier[NRW_TIER_DOTPROD] && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 #endif
 #endif
 }
@@ -139,23 +145,31 @@ static const nrw_tier lowest_tier = NRW_TIER_SCALAR, highest_tier = NRW_TIER_SCA
 #endif
 #endif
 
-static nrw_status parse_cap(const char *cap, nrw_tier *out, nrw_error *err) {
-    *out = highest_tier;
-    if (!cap || !*cap) return NRW_OK;
-    for (int t = 0; t < TIERS; t++) {
-        if (strcmp(cap, tier_names[t]) != 0) continue;
-        if (t != NRW_TIER_SCALAR && (t < (int)lowest_tier || t > (int)highest_tier)) {
-            NRW_FAIL(err, NRW_ERR_ARGUMENT, "cpu: '%s' is of another architecture", cap);
-        }
-        *out = (nrw_tier)t;
-        return NRW_OK;
-    }
+bool nrw_tier_is_here(nrw_tier t) {
+    return t == NRW_TIER_SCALAR || (t >= lowest_tier && t <= highest_tier);
+}
+
+static nrw_status refuse_cap(const char *cap, const char *why, nrw_error *err) {
     char names[128] = "";
     for (int t = 0; t < TIERS; t++) {
         size_t n = strlen(names);
+        if (!nrw_tier_is_here((nrw_tier)t)) continue;
         snprintf(names + n, sizeof names - n, "%s%s", t ? ", " : "", tier_names[t]);
     }
-    NRW_FAIL(err, NRW_ERR_ARGUMENT, "cpu: unknown name '%s'; expected one of %s", cap, names);
+    NRW_FAIL(err, NRW_ERR_ARGUMENT, "cpu: '%s' is %s; expected one of %s", cap, why, names);
+}
+
+static nrw_status parse_cap(const char *cap, nrw_tier *out, nrw_error *err) {
+    *out = highest_tier;
+    if (!cap || !*cap) return NRW_OK;
+    const char *name = strcmp(cap, "neon-dotprod") == 0 ? "dotprod" : cap;
+    for (int t = 0; t < TIERS; t++) {
+        if (strcmp(name, tier_names[t]) != 0) continue;
+        if (!nrw_tier_is_here((nrw_tier)t)) return refuse_cap(cap, "of another architecture", err);
+        *out = (nrw_tier)t;
+        return NRW_OK;
+    }
+    return refuse_cap(cap, "no instruction set", err);
 }
 
 nrw_status nrw_cpu_detect(nrw_cpu *cpu, const char *cap, nrw_error *err) {

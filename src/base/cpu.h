@@ -29,12 +29,16 @@ typedef struct nrw_cpu {
     char model[64];  /* brand string, terminated */
 } nrw_cpu;
 
-/* cap: NULL or "" for none, else a tier name; an unknown name is NRW_ERR_ARGUMENT listing the
- * names, and so is one of another architecture. The tier is the highest one up to the cap that the
- * processor has: processors with AVX-512 VNNI but without AVX-VNNI go from avxvnni down to avx2. */
+/* cap: NULL or "" for none, else a tier name, or "neon-dotprod" for dotprod; an unknown name is
+ * NRW_ERR_ARGUMENT listing the names of this architecture, and so is one of another. The tier is
+ * the highest one up to the cap that the processor has: processors with AVX-512 VNNI but without
+ * AVX-VNNI go from avxvnni down to avx2. */
 nrw_status nrw_cpu_detect(nrw_cpu *cpu, const char *cap, nrw_error *err) NRW_MUST_CHECK;
 const char *nrw_tier_name(
     nrw_tier t); /* "scalar", "avx2", "avxvnni", "avx512vnni", "amx", "neon", "dotprod", "i8mm" */
+
+/* Whether t is scalar or one of this architecture's. */
+bool nrw_tier_is_here(nrw_tier t);
 
 /* Processors that this process may use: its affinity, and its control group's quota rounded up. At
  * least 1. */

@@ -14,11 +14,11 @@ static bool lines_are_segments(const nrw_conv *c) {
     return c->dilation[2] == 1 || c->kernel[2] == 1;
 }
 
-static nrw_rows_shape shape_of(const nrw_conv *c) {
+static nrw_rows_shape shape_of(const nrw_kernels *kn, const nrw_conv *c) {
     const int64_t kh = c->kernel[1], kw = c->kernel[2];
     return lines_are_segments(c)
-               ? nrw_rows_shape_of((int)kh, kw * c->in_channels, c->out_channels)
-               : nrw_rows_shape_of((int)(kh * kw), c->in_channels, c->out_channels);
+               ? nrw_rows_shape_of(kn, (int)kh, kw * c->in_channels, c->out_channels)
+               : nrw_rows_shape_of(kn, (int)(kh * kw), c->in_channels, c->out_channels);
 }
 
 /* Weights come as [out][in][taps]; rows want [out][taps][in]. */
@@ -56,9 +56,9 @@ static nrw_status pack_dense(const nrw_conv *c, const int8_t *w, nrw_arena *aren
     return NRW_OK;
 }
 
-nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *arena,
-                              nrw_conv_last *out, nrw_error *err) {
-    *out = (nrw_conv_last){.shape = shape_of(c), .depthwise = c->groups > 1};
+nrw_status nrw_conv_last_pack(const nrw_kernels *kn, const nrw_conv *c, const int8_t *w,
+                              nrw_arena *arena, nrw_conv_last *out, nrw_error *err) {
+    *out = (nrw_conv_last){.shape = shape_of(kn, c), .depthwise = c->groups > 1};
     NRW_TRY(nrw_weight_sums_make(c->out_channels, arena, &out->sums, err));
     if (!out->depthwise) return pack_dense(c, w, arena, out, err);
     int8_t *packed = NULL;
@@ -209,6 +209,7 @@ static void depthwise_few(const running *r, int64_t first) {
                                 .width = c->out[2],
                                 .y = {r->y + first * bytes, r->y + (first + 1) * bytes},
                                 .add = r->e->add,
+                                .sum = r->e->sum,
                                 .mul = r->e->mul,
                                 .zero = r->e->zero,
                                 .in_range = r->e->in_range,

@@ -23,8 +23,8 @@ typedef struct nrw_conv_last {
  */
 bool nrw_conv_last_fits(const nrw_kernels *kn, const nrw_conv *c);
 /* w: [out_channels][in_channels / groups][kh][kw]. In the arena. */
-nrw_status nrw_conv_last_pack(const nrw_conv *c, const int8_t *w, nrw_arena *arena,
-                              nrw_conv_last *out, nrw_error *err) NRW_MUST_CHECK;
+nrw_status nrw_conv_last_pack(const nrw_kernels *kn, const nrw_conv *c, const int8_t *w,
+                              nrw_arena *arena, nrw_conv_last *out, nrw_error *err) NRW_MUST_CHECK;
 /* As nrw_rows_epilogue_make, or nrw_depthwise_epilogue. */
 nrw_status nrw_conv_last_epilogue(const nrw_conv_last *p, const nrw_i8_epilogue *e,
                                   int64_t channels, nrw_arena *arena, nrw_rows_epilogue *out,

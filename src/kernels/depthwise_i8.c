@@ -49,18 +49,21 @@ nrw_status nrw_depthwise_pack(const nrw_conv *c, const int8_t *w, nrw_arena *are
 nrw_status nrw_depthwise_epilogue(const nrw_i8_epilogue *e, nrw_weight_sums sums, int64_t channels,
                                   nrw_arena *arena, nrw_rows_epilogue *out, nrw_error *err) {
     int32_t *add = nrw_arena_calloc(arena, filled_up(channels), sizeof *add);
+    int32_t *sum = nrw_arena_calloc(arena, filled_up(channels), sizeof *sum);
     float *mul = nrw_arena_calloc(arena, filled_up(channels), sizeof *mul);
-    if (add == NULL || mul == NULL) NRW_OOM(err);
+    if (add == NULL || sum == NULL || mul == NULL) NRW_OOM(err);
     for (int64_t at = 0; at < channels;) {
         const int block = nrw_depthwise_block(channels - at);
         for (int i = 0; i < block && at + i < channels; i++) {
             add[at + dealt(i, block)] = e->add[at + i];
+            sum[at + dealt(i, block)] = sums.sum[at + i];
             mul[at + dealt(i, block)] = e->mul[at + i];
         }
         at += block;
     }
     *out = (nrw_rows_epilogue){.out = e->out,
                                .add = add,
+                               .sum = sum,
                                .mul = mul,
                                .zero = e->zero,
                                .rounds_twice = e->rounds_twice,

@@ -3,8 +3,8 @@
  * large its tiles are and how its panels are laid out, and computes tiles and rows.
  *
  * Floats. A result is a chain of additions over k in ascending order, started from the bias (or
- * zero): it depends neither on the number of threads nor on where blocks end. The x86 tiers use
- * fused multiply-add and agree with one another bit by bit; the scalar tier rounds twice.
+ * zero): it depends neither on the number of threads nor on where blocks end. All tiers but the
+ * scalar one use fused multiply-add and agree with one another bit by bit; that one rounds twice.
  *
  * Integers. Activations are unsigned bytes and weights signed bytes by the time they reach a tile:
  * packing flips the top bit of what is stored the other way round, which moves the zero point by
@@ -117,6 +117,7 @@ typedef struct nrw_i8_taps {
 typedef struct nrw_rows_epilogue {
     nrw_i8_out out; /* u8 (all of its range), i32, f32 */
     const int32_t *add;
+    const int32_t *sum; /* of the column's weights: what an x that is read as x - 128 lacks */
     const float *mul;
     const float *bias; /* f32 only */
     int32_t zero;
@@ -162,9 +163,10 @@ typedef struct nrw_depthwise_i8 {
     int64_t channels, width;
     uint8_t *y[2];      /* [lines], each [width][channels] */
     const int32_t *add; /* dealt to the blocks, filled up */
+    const int32_t *sum; /* as in nrw_rows_epilogue; so are the flags */
     const float *mul;
     int32_t zero;
-    bool in_range; /* as in nrw_rows_epilogue */
+    bool in_range;
     bool rounds_twice;
 } nrw_depthwise_i8;
 
@@ -222,6 +224,7 @@ typedef struct nrw_kernels {
                           bool is_signed);
     void (*rows_i8)(const nrw_rows_i8 *r); /* NULL: not in this tier, nor depthwise_i8 */
     bool rows_look_up;                     /* rows_i8 takes tables */
+    bool rows_eights; /* eight values of a column of weights lie side by side for rows_i8, not 4 */
     /* Rows at a distance of a multiple of 256 bytes are better with a gap of so many between them,
      * which many products are worth a copy; 0: it is the same. */
     int rows_gap;
@@ -275,6 +278,23 @@ size_t nrw_attention_room_amx(const nrw_attention_f32 *a);
     .i8_interleave = nrw_i8_interleave_avx512vnni, .depthwise_i8 = nrw_depthwise_i8_avx512vnni,    \
     .segments_u8 = nrw_segments_u8_avx512, .quantize_u8 = nrw_quantize_u8_avx512,                  \
     .scale_u8 = nrw_scale_u8_avx512
+#endif
+#if defined(__AARCH64EL__)
+extern const nrw_kernels nrw_kernels_neon;
+extern const nrw_kernels nrw_kernels_dotprod;
+extern const nrw_kernels nrw_kernels_i8mm;
+void nrw_f32_tile_neon(const nrw_f32_tile *t);
+void nrw_f32_taps_neon(const nrw_f32_taps *t);
+void nrw_table_u8_neon(const uint8_t *table, const uint8_t *x, uint8_t *y, int64_t n);
+void nrw_scale_u8_neon(const nrw_scale_u8 *s, const uint8_t *x, uint8_t *y, int64_t pixels);
+void nrw_quantize_u8_neon(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n);
+void nrw_segments_u8_neon(const nrw_segments *s, const float *x, uint8_t *y, int64_t n);
+/* What every tier has of the lowest one; products of bytes are its own. */
+#define NRW_WITH_NEON                                                                              \
+    .f32_rows = 6, .f32_cols = 16, .f32_tile = nrw_f32_tile_neon, .f32_taps = nrw_f32_taps_neon,   \
+    .i8_cols = 16, .i8_group = 4, .i8_bytes = 1, .rows_look_up = true,                             \
+    .table_u8 = nrw_table_u8_neon, .scale_u8 = nrw_scale_u8_neon,                                  \
+    .quantize_u8 = nrw_quantize_u8_neon, .segments_u8 = nrw_segments_u8_neon
 #endif
 
 #endif

@@ -7,10 +7,11 @@
 
 enum { PANEL = NRW_ROWS_PANEL, HALF = PANEL / 2, BLOCK_ROWS = 32, PART_BYTES = 256 << 10 };
 
-nrw_rows_shape nrw_rows_shape_of(int segments, int64_t k, int64_t n) {
+nrw_rows_shape nrw_rows_shape_of(const nrw_kernels *kn, int segments, int64_t k, int64_t n) {
+    const int group = kn->rows_eights ? 8 : 4;
     const int64_t steps = k > 0 ? nrw_ceil_div(k, NRW_STEP_BYTES) : 1;
-    const int64_t depth = nrw_ceil_div(nrw_ceil_div(k > 0 ? k : 1, steps), 4) * 4;
-    return (nrw_rows_shape){k, n, segments, (int)steps, (int)depth};
+    const int64_t depth = nrw_ceil_div(nrw_ceil_div(k > 0 ? k : 1, steps), group) * group;
+    return (nrw_rows_shape){k, n, segments, (int)steps, (int)depth, group};
 }
 
 /* Where column c of a panel lies among its 32. */
@@ -29,6 +30,7 @@ bool nrw_rows_weight_bytes(const nrw_rows_shape *s, size_t *bytes) {
 /* Where weights of four values of k go: `half` bytes from one half of the step to the other. */
 typedef struct fours {
     int64_t half;
+    int group;
     int places[PANEL]; /* of each column */
 } fours;
 
@@ -59,8 +61,15 @@ NRW_WIDE static void pack_four_rows(const fours *f, const int8_t *restrict w, in
         apart[0][i] = woven[2 * i];
         apart[1][i] = woven[2 * i + 1];
     }
-    memcpy(dst, apart[0], sizeof apart[0]);
-    memcpy(dst + f->half, apart[1], sizeof apart[1]);
+    if (f->group == 4) {
+        memcpy(dst, apart[0], sizeof apart[0]);
+        memcpy(dst + f->half, apart[1], sizeof apart[1]);
+        return;
+    }
+    for (int i = 0; i < HALF; i++) {
+        memcpy(dst + i * f->group, &apart[0][i], 4);
+        memcpy(dst + f->half + i * f->group, &apart[1][i], 4);
+    }
 }
 
 /* Whole fours of k of `cols` columns whose values lie side by side. */
@@ -81,7 +90,8 @@ static void pack_segment(const nrw_rows_shape *s, const fours *f, const int8_t *
     for (int c = 0; columns && c < cols; c++) sums[c] += sum_of(w + c * col, s->k / 4 * 4);
     for (int64_t i = 0; i < s->k; i += 4) {
         /* Steps are whole fours, so that four values never part. */
-        int8_t *step = dst + (i / s->depth) * 2 * f->half + i % s->depth * HALF;
+        const int64_t in_step = i % s->depth, in_group = in_step % s->group;
+        int8_t *step = dst + (i / s->depth) * 2 * f->half + (in_step - in_group) * HALF + in_group;
         const int values = s->k - i < 4 ? (int)(s->k - i) : 4;
         if (values == 4 && columns)
             pack_column_fours(f, w + i, col, cols, step);
@@ -100,19 +110,20 @@ nrw_status nrw_weight_sums_make(int64_t n, nrw_arena *arena, nrw_weight_sums *ou
 }
 
 /* Adds the magnitudes of one half of a step. */
-NRW_WIDE static void add_sizes(const int8_t *restrict half, int depth, int64_t *restrict sizes) {
-    int32_t byte[4 * HALF] = {0};
-    for (int at = 0; at < depth * HALF; at += 4 * HALF) {
-        for (int i = 0; i < 4 * HALF; i++)
-            byte[i] += half[at + i] < 0 ? -half[at + i] : half[at + i];
+NRW_WIDE static void add_sizes(const int8_t *restrict half, int depth, int group,
+                               int64_t *restrict sizes) {
+    int32_t byte[8 * HALF] = {0};
+    const int width = group * HALF;
+    for (int at = 0; at < depth * HALF; at += width) {
+        for (int i = 0; i < width; i++) byte[i] += half[at + i] < 0 ? -half[at + i] : half[at + i];
     }
-    for (int i = 0; i < 4 * HALF; i++) sizes[i / 4] += byte[i];
+    for (int i = 0; i < width; i++) sizes[i / group] += byte[i];
 }
 
 void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, nrw_weight_sums sums) {
-    fours f = {.half = (int64_t)HALF * s->depth};
+    fours f = {.half = (int64_t)HALF * s->depth, .group = s->group};
     for (int c = 0; c < PANEL; c++)
-        f.places[c] = dealt(c) / HALF * (int)f.half + dealt(c) % HALF * 4;
+        f.places[c] = dealt(c) / HALF * (int)f.half + dealt(c) % HALF * f.group;
     memset(dst, 0, (size_t)(nrw_ceil_div(s->n, PANEL) * panel_bytes(s)));
     memset(sums.sum, 0, (size_t)s->n * sizeof *sums.sum);
     for (int64_t c = 0; c < s->n; c += PANEL) {
@@ -122,7 +133,7 @@ void nrw_rows_pack(const nrw_rows_shape *s, nrw_rows_from from, int8_t *dst, nrw
             const int8_t *w = from.w + g * from.segment + c * from.col;
             pack_segment(s, &f, w, from.row, from.col, cols, dst, sums.sum + c);
             for (int i = 0; i < 2 * s->steps; i++, dst += f.half)
-                add_sizes(dst, s->depth, sizes[i % 2]);
+                add_sizes(dst, s->depth, s->group, sizes[i % 2]);
         }
         for (int i = 0; i < cols; i++) sums.size[c + i] = sizes[dealt(i) / HALF][dealt(i) % HALF];
     }
@@ -149,17 +160,19 @@ nrw_status nrw_rows_epilogue_make(const nrw_i8_epilogue *e, nrw_weight_sums sums
                                   nrw_arena *arena, nrw_rows_epilogue *out, nrw_error *err) {
     const size_t filled = (size_t)(nrw_ceil_div(n, PANEL) * PANEL);
     int32_t *add = nrw_arena_calloc(arena, filled, sizeof *add);
+    int32_t *sum = nrw_arena_calloc(arena, filled, sizeof *sum);
     float *mul = nrw_arena_calloc(arena, filled, sizeof *mul);
     float *bias = nrw_arena_calloc(arena, filled, sizeof *bias);
-    if (add == NULL || mul == NULL || bias == NULL) NRW_OOM(err);
+    if (add == NULL || sum == NULL || mul == NULL || bias == NULL) NRW_OOM(err);
     for (int64_t c = 0; c < n; c++) {
         const int64_t at = c / PANEL * PANEL + dealt((int)(c % PANEL));
         add[at] = e->add[c];
+        sum[at] = sums.sum[c];
         mul[at] = e->mul != NULL ? e->mul[c] : 0;
         bias[at] = e->bias != NULL ? e->bias[c] : 0;
     }
-    *out =
-        (nrw_rows_epilogue){.out = e->out, .add = add, .mul = mul, .bias = bias, .zero = e->zero};
+    *out = (nrw_rows_epilogue){
+        .out = e->out, .add = add, .sum = sum, .mul = mul, .bias = bias, .zero = e->zero};
     out->adds_bias = e->bias != NULL;
     out->in_range = e->out == NRW_OUT_U8 && nrw_stays_in_words(e, sums, n);
     out->rounds_twice = e->rounds_twice;
@@ -193,6 +206,7 @@ static void run_part(void *arg, int64_t i, int worker) {
     b.c = (char *)call->c + at * size;
     if (call->residual != NULL) b.residual = call->residual + at;
     b.epilogue.add += panel * PANEL;
+    b.epilogue.sum += panel * PANEL;
     b.epilogue.mul += panel * PANEL;
     b.epilogue.bias += panel * PANEL;
     call->kernels->rows_i8(&b);

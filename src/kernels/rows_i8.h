@@ -6,7 +6,8 @@
  * lie side by side in a row: one tile row of AMX, sixteen lanes of four bytes for VNNI. Weights are
  * packed in panels of 32 columns, one step after the other: two halves of [depth / 4][16][4] bytes,
  * the even columns and the odd ones: results of 16 bits come in order by moving the second half's
- * up beside the first's. */
+ * up beside the first's. Tiers whose products take eight values at once have [depth / 8][16][8],
+ * and depths that are multiples of eight. */
 #ifndef NRW_KERNELS_ROWS_I8_H
 #define NRW_KERNELS_ROWS_I8_H
 
@@ -24,9 +25,10 @@ typedef struct nrw_rows_shape {
     int segments; /* the whole depth is segments * k: the taps of a convolution */
     int steps;    /* of one segment */
     int depth;    /* values in a step */
+    int group;    /* values of a column that lie side by side: 4 or 8 */
 } nrw_rows_shape;
 
-nrw_rows_shape nrw_rows_shape_of(int segments, int64_t k, int64_t n);
+nrw_rows_shape nrw_rows_shape_of(const nrw_kernels *kn, int segments, int64_t k, int64_t n);
 /* Bytes of packed weights; false when that is too much. */
 bool nrw_rows_weight_bytes(const nrw_rows_shape *s, size_t *bytes);
 /* Of the weights of each column, [n]: their sum, and the sum of their magnitudes. */

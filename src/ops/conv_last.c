@@ -270,7 +270,7 @@ static nrw_status plan(nrw_plan_node *p, nrw_step_choice *choice) {
     nrw_i8_epilogue e;
     if (s == NULL) NRW_OOM(p->err);
     NRW_TRY(nrw_weighted_make(w, 0, c.out_channels, p->arena, &weights, p->err));
-    NRW_TRY(nrw_conv_last_pack(&c, weights.values, p->arena, &s->weights, p->err));
+    NRW_TRY(nrw_conv_last_pack(p->kernels, &c, weights.values, p->arena, &s->weights, p->err));
     const int64_t depth = w->dims[1] * w->dims[2] * w->dims[3];
     NRW_TRY(nrw_weighted_epilogue(&weights, s->weights.sums.sum, depth, n->inputs[0]->quant, bias,
                                   has_residual(n) || table_of(n) != NULL ? &inner : y, p->arena, &e,

@@ -40,10 +40,10 @@ nrw_status nrw_product_f32(nrw_eval *e, const nrw_kernels *kn, int64_t m, int64_
 }
 
 /* In panels, where the tier multiplies rows as they lie. */
-static nrw_status pack_panels(int64_t k, int64_t n, nrw_matrix b, nrw_arena *arena,
-                              nrw_product_i8 *out, nrw_error *err) {
+static nrw_status pack_panels(const nrw_kernels *kn, int64_t k, int64_t n, nrw_matrix b,
+                              nrw_arena *arena, nrw_product_i8 *out, nrw_error *err) {
     size_t bytes;
-    out->shape = nrw_rows_shape_of(1, k, n);
+    out->shape = nrw_rows_shape_of(kn, 1, k, n);
     if (!nrw_rows_weight_bytes(&out->shape, &bytes)) NRW_OOM(err);
     int8_t *panels = nrw_arena_alloc(arena, bytes + 64);
     int64_t *offset = nrw_arena_calloc(arena, (size_t)out->shape.steps, sizeof *offset);
@@ -71,7 +71,7 @@ nrw_status nrw_product_pack_i8(const nrw_kernels *kn, nrw_pool *pool, int64_t k,
                                nrw_error *err) {
     *out = (nrw_product_i8){0};
     NRW_TRY(nrw_weight_sums_make(n, arena, &out->sums, err));
-    if (kn->rows_i8 != NULL && centered) return pack_panels(k, n, b, arena, out, err);
+    if (kn->rows_i8 != NULL && centered) return pack_panels(kn, k, n, b, arena, out, err);
     return pack_tiles(kn, pool, k, n, b, arena, out, err);
 }
 

@@ -172,7 +172,7 @@ static void context(void **state) {
     assert_int_equal(nrw_context_init(&c, &o, &err), NRW_ERR_MEMORY);
     nrw_context_destroy(&c);
     o.cpu = "pentium";
-    assert_fails(nrw_context_init(&c, &o, &err), NRW_ERR_ARGUMENT, &err, "avx512vnni");
+    assert_fails(nrw_context_init(&c, &o, &err), NRW_ERR_ARGUMENT, &err, "scalar");
     nrw_context_destroy(&c);
 }
 
@@ -184,13 +184,21 @@ static void processor(void **state) {
     assert_true(nrw_cpu_count() >= 1);
     assert_ok(nrw_cpu_detect(&capped, nrw_tier_name(full.tier), &err), &err);
     assert_int_equal(capped.tier, full.tier);
-#if defined(__x86_64__)
     assert_ok(nrw_cpu_detect(&capped, "scalar", &err), &err);
     assert_int_equal(capped.tier, NRW_TIER_SCALAR);
     assert_false(capped.avx512vbmi || capped.avx512bf16 || capped.amxbf16);
+#if defined(__x86_64__)
     assert_ok(nrw_cpu_detect(&capped, "avx2", &err), &err);
     assert_true(capped.tier <= NRW_TIER_AVX2);
     assert_fails(nrw_cpu_detect(&capped, "neon", &err), NRW_ERR_ARGUMENT, &err, "architecture");
+    assert_fails(nrw_cpu_detect(&capped, "sse2", &err), NRW_ERR_ARGUMENT, &err, "avx512vnni, amx");
+#elif defined(__aarch64__)
+    assert_ok(nrw_cpu_detect(&capped, "neon", &err), &err);
+    assert_int_equal(capped.tier, NRW_TIER_NEON);
+    assert_ok(nrw_cpu_detect(&capped, "neon-dotprod", &err), &err);
+    assert_true(capped.tier == NRW_TIER_NEON || capped.tier == NRW_TIER_DOTPROD);
+    assert_fails(nrw_cpu_detect(&capped, "amx", &err), NRW_ERR_ARGUMENT, &err, "architecture");
+    assert_fails(nrw_cpu_detect(&capped, "sve", &err), NRW_ERR_ARGUMENT, &err, "dotprod, i8mm");
 #endif
 }
 

@@ -75,6 +75,40 @@ static double peak_of(nrw_tier tier) {
     if (tier == NRW_TIER_AMX) return 1e-9 * PEAK_ROUNDS * 4 * 16384 / best_of(peak_amx, NULL);
     return 0;
 }
+#elif defined(__AARCH64EL__)
+#define EIGHT(x, from)                                                                             \
+    x(from##0) x(from##1) x(from##2) x(from##3) x(from##4) x(from##5) x(from##6) x(from##7)
+#define WIDEN(n) "smull v2" #n ".8h, v30.8b, v31.8b\nsadalp v" #n ".4s, v2" #n ".8h\n"
+#define DOT(n)   "sdot v" #n ".4s, v30.16b, v31.16b\n"
+#define PAIRS(n) "usmmla v" #n ".4s, v30.16b, v31.16b\n"
+#define SUMS                                                                                       \
+    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v10", "v11", "v12", "v13", "v14", "v15",      \
+        "v16", "v17"
+
+/* Eight products widened to 16 bits, and added to four sums. */
+static void peak_neon(void *arg) {
+    for (int i = 0; i < PEAK_ROUNDS; i++)
+        __asm__ volatile(EIGHT(WIDEN, )::
+                             : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v20", "v21", "v22",
+                               "v23", "v24", "v25", "v26", "v27");
+}
+
+static void peak_dotprod(void *arg) {
+    for (int i = 0; i < PEAK_ROUNDS; i++)
+        __asm__ volatile(".arch armv8.2-a+dotprod\n" EIGHT(DOT, ) EIGHT(DOT, 1)::: SUMS);
+}
+
+static void peak_i8mm(void *arg) {
+    for (int i = 0; i < PEAK_ROUNDS; i++)
+        __asm__ volatile(".arch armv8.2-a+i8mm\n" EIGHT(PAIRS, ) EIGHT(PAIRS, 1)::: SUMS);
+}
+
+static double peak_of(nrw_tier tier) {
+    if (tier == NRW_TIER_NEON) return 1e-9 * PEAK_ROUNDS * 8 * 8 / best_of(peak_neon, NULL);
+    if (tier == NRW_TIER_DOTPROD) return 1e-9 * PEAK_ROUNDS * 16 * 16 / best_of(peak_dotprod, NULL);
+    if (tier == NRW_TIER_I8MM) return 1e-9 * PEAK_ROUNDS * 16 * 32 / best_of(peak_i8mm, NULL);
+    return 0;
+}
 #else
 static double peak_of(nrw_tier tier) {
     return 0;
@@ -146,7 +180,7 @@ static void bench_last(bench *b, const char *shape, nrw_conv c) {
     l.y = some((size_t)(c.out_channels * nrw_conv_pixels(&c)));
     int8_t *w = some((size_t)(c.out_channels * c.in_channels / c.groups * nrw_conv_taps(&c)));
     float *mul = floats(c.out_channels, 1e-4f);
-    if (nrw_conv_last_pack(&c, w, &b->arena, &l.packed, NULL) != NRW_OK) exit(2);
+    if (nrw_conv_last_pack(b->kn, &c, w, &b->arena, &l.packed, NULL) != NRW_OK) exit(2);
     const nrw_i8_epilogue e = {
         .out = NRW_OUT_U8, .add = l.packed.sums.sum, .mul = mul, .zero = 3, .hi = 255};
     if (nrw_conv_last_epilogue(&l.packed, &e, c.out_channels, &b->arena, &l.finish, NULL) != NRW_OK)

@@ -1,6 +1,8 @@
 /* Holds every tier of kernels to plain loops: random shapes with ragged ends, extreme values, all
  * combinations of zero points and epilogues, with memory that ends at a page that may not be
- * touched. Integer results must be equal, floats close. `--bench`: bench_kernels.h. */
+ * touched. Integer results must be equal, floats close.
+ *
+ * usage: check_kernels [ROUNDS | --bench]      --bench: see bench_kernels.h */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +13,7 @@
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "kernels/bench_kernels.h"
-#include "kernels/conv.h"
+#include "kernels/conv_last.h"
 #include "kernels/gemm.h"
 #include "kernels/rows_i8.h"
 
@@ -413,6 +415,17 @@ static void random_behind(const nrw_kernels *kn, behind *b, nrw_rows_epilogue *f
         finish->residual = &b->sum;
 }
 
+/* Multipliers that take the biases next to the middle between two integers: where sums are nothing
+ * but their bias, results tell products that are rounded first from those that are not. Infinity
+ * times zero is NaN. */
+static void near_ties(integers *q, int64_t channels) {
+    for (int64_t i = 0; i < channels; i++) {
+        q->bias[i] |= 1;
+        q->mul[i] = (float)(((double)between(0, 200) + 0.5) / q->bias[i]);
+    }
+    if (between(0, 1)) q->bias[0] = 0, q->mul[0] = INFINITY;
+}
+
 /* Rows of several segments that lie anywhere, as those of a convolution do. */
 static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int64_t k, int64_t n) {
     integers q;
@@ -430,8 +443,10 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
     q.lo = 0;
     q.hi = 255;
     memset(q.w_zero, 0, sizeof q.w_zero);
-    const nrw_rows_shape shape = nrw_rows_shape_of(segments, k, n);
+    const nrw_rows_shape shape = nrw_rows_shape_of(kn, segments, k, n);
     if (!nrw_rows_weight_bytes(&shape, &bytes)) return;
+    const bool ties = between(0, 4) == 0;
+    if (ties) near_ties(&q, n);
     const int64_t stride = k + between(0, 40), spread = between(0, 200);
     const int64_t last = (rows - 1) * stride + (segments - 1) * spread + k;
     /* Lines, of which the first `width` rows are stored. */
@@ -445,6 +460,7 @@ static void check_rows_i8(const nrw_kernels *kn, int64_t rows, int segments, int
     fill_bytes(other.p, stored * n, (int)between(0, 2));
     fill_bytes(x.p, last + NRW_STEP_BYTES, (int)between(0, 2));
     fill_bytes(w.p, segments * k * n, (int)between(0, 2));
+    if (ties) memset(w.p, 0, (size_t)(segments * k * n));
     const bool turned = between(0, 1);
     const nrw_rows_from from = {w.p, k * n, turned ? 1 : n, turned ? k : 1};
     nrw_rows_pack(&shape, from, packed.p, sums);
@@ -575,6 +591,96 @@ static void check_scale_u8(const nrw_kernels *kn) {
     unguard(&x), unguard(&y);
 }
 
+/* Channels last, one group or a filter for each channel: bytes in, bytes out. */
+static void check_conv_last(const nrw_kernels *kn) {
+    problem p = random_conv();
+    nrw_conv *c = &p.c;
+    integers q;
+    nrw_conv_last packed;
+    nrw_rows_epilogue finish;
+    c->groups = between(0, 1) ? c->in_channels : 1;
+    if (c->groups > 1) c->in_channels = c->out_channels = c->groups = between(2, 100);
+    c->in[0] = c->out[0] = c->kernel[0] = c->stride[0] = c->dilation[0] = 1;
+    c->pad[0] = 0;
+    measure(&p);
+    if (!nrw_conv_last_fits(kn, c)) return;
+    random_integers(&q, c->out_channels);
+    q.out = NRW_OUT_U8;
+    q.x_signed = q.with_w_zero = false;
+    q.w_signed = true;
+    q.x_zero &= 255;
+    q.y_zero &= 255;
+    q.lo = 0;
+    q.hi = 255;
+    memset(q.w_zero, 0, sizeof q.w_zero);
+    if (between(0, 1)) /* no sum leaves int16 */
+        for (int64_t i = 0; i < c->out_channels; i++) q.mul[i] = 1e-4f, q.bias[i] /= 100;
+    guarded x = guard((size_t)p.x_size + NRW_STEP_BYTES, 1), y = guard((size_t)p.y_size, 1);
+    int8_t *w = nrw_arena_alloc(&arena, (size_t)p.w_size);
+    fill_bytes(x.p, p.x_size + NRW_STEP_BYTES, (int)between(0, 2));
+    fill_bytes((uint8_t *)w, p.w_size, (int)between(0, 2));
+    const nrw_conv_call call = {kn, NULL, &arena, NULL};
+    nrw_status s = nrw_conv_last_pack(kn, c, w, &arena, &packed, NULL);
+    if (s == NRW_OK) {
+        const nrw_i8_epilogue e = make_epilogue(&q, c->out_channels, p.k, packed.sums.sum);
+        s = nrw_conv_last_epilogue(&packed, &e, c->out_channels, &arena, &finish, NULL);
+    }
+    if (s == NRW_OK)
+        s = nrw_conv_last_run(&call, c, &packed, &finish, x.p, (uint8_t)q.x_zero, NULL, y.p);
+    int64_t bad = s == NRW_OK ? -1 : 0;
+    const int64_t pixels = nrw_conv_in_pixels(c);
+    for (int64_t i = 0; i < p.y_size && bad < 0; i++) {
+        const int64_t oc = i % c->out_channels, pixel = i / c->out_channels;
+        int64_t acc = q.bias[oc];
+        for (int64_t k = 0; k < p.k; k++) {
+            const walk at = source(&p, pixel / p.pixels, oc, pixel % p.pixels, k);
+            if (at.x < 0) continue;
+            const int64_t plane = at.x / pixels, image = plane / c->in_channels;
+            const int64_t from =
+                (image * pixels + at.x % pixels) * c->in_channels + plane % c->in_channels;
+            acc += (int64_t)(value(x.p, from, false) - q.x_zero) * w[at.w];
+        }
+        if (!integers_equal(&q, acc, oc, y.p, i)) bad = i;
+    }
+    checks++;
+    if (bad >= 0) report(packed.depthwise ? "depthwise last" : "conv last", kn, &p, bad);
+    unguard(&x), unguard(&y);
+    nrw_arena_free(&arena);
+}
+
+/* Functions of one byte or float: by table, and by segments against the plain loop. */
+static void check_functions(const nrw_kernels *kn) {
+    const int64_t n = between(1, 150);
+    guarded x = guard((size_t)n * 4, 4), y = guard((size_t)n, 1), table = guard(256, 1);
+    int64_t bad = -1;
+    fill_bytes(table.p, 256, 0);
+    if (kn->table_u8 != NULL) {
+        uint8_t from[150], *bytes = y.p;
+        fill_bytes(y.p, n, 0);
+        memcpy(from, y.p, (size_t)n);
+        kn->table_u8(table.p, y.p, y.p, n);
+        for (int64_t i = 0; i < n && bad < 0; i++)
+            if (bytes[i] != ((uint8_t *)table.p)[from[i]]) bad = i;
+    }
+    checks++;
+    const problem p = matrix_problem(1, 1, n);
+    if (bad >= 0) report("table u8", kn, &p, bad);
+    nrw_segments s;
+    uint8_t want[150];
+    float *v = x.p;
+    nrw_segments_fit(&s, tanh, -4, 4, between(0, 1), 0.02f, (int)between(0, 255));
+    fill_floats(v, n);
+    for (int64_t i = 0; i < n; i++) {
+        v[i] *= 3;
+        if (between(0, 19) == 0) v[i] = between(0, 1) ? INFINITY : between(0, 1) ? -INFINITY : NAN;
+    }
+    nrw_segments_u8(&s, v, want, n);
+    kn->segments_u8(&s, v, y.p, n);
+    checks++;
+    if (memcmp(want, y.p, (size_t)n) != 0) report("segments u8", kn, &p, 0);
+    unguard(&x), unguard(&y), unguard(&table);
+}
+
 /* Float results of two numbers of threads must be the same bits. */
 static void check_threads(const nrw_kernels *kn) {
     nrw_pool *pool = NULL;
@@ -617,6 +723,8 @@ static void check(const nrw_kernels *kn, uint64_t seed, int rounds) {
         check_sum_u8();
         check_quantize_u8(kn);
         check_scale_u8(kn);
+        check_conv_last(kn);
+        check_functions(kn);
         if (i % 50 == 0)
             check_rows_i8(kn, between(20, 70), 9, 490, 150); /* many weights, few rows */
     }
@@ -625,21 +733,26 @@ static void check(const nrw_kernels *kn, uint64_t seed, int rounds) {
 }
 
 int main(int argc, char **argv) {
-    static const nrw_tier tiers[] = {NRW_TIER_SCALAR, NRW_TIER_AVX2, NRW_TIER_AVX512VNNI,
-                                     NRW_TIER_AMX};
     nrw_cpu cpu;
     if (nrw_cpu_detect(&cpu, NULL, NULL) != NRW_OK) return 2;
     bool benching = argc > 1 && strcmp(argv[1], "--bench") == 0;
+    const int rounds = argc > 1 && !benching ? atoi(argv[1]) : 120;
     const nrw_tier have = cpu.tier;
     nrw_arena_init(&arena, nrw_system_allocator());
     nrw_rng_seed(&rng, 1);
-    for (size_t i = 0; i < sizeof tiers / sizeof *tiers; i++) {
-        cpu.tier = tiers[i];
-        if (tiers[i] > have) break;
-        if (benching)
-            bench_kernels(nrw_kernels_get(&cpu), tiers[i]);
-        else
-            check(nrw_kernels_get(&cpu), 1, 120);
+    const nrw_kernels *last = NULL;
+    for (nrw_tier t = NRW_TIER_SCALAR; t <= have; t++) {
+        cpu.tier = t;
+        const nrw_kernels *kn = nrw_kernels_get(&cpu);
+        if (!nrw_tier_is_here(t) || kn == last) continue; /* one without kernels of its own */
+        last = kn;
+        if (benching) {
+            bench_kernels(kn, t);
+            continue;
+        }
+        const int before = checks;
+        check(kn, 1, rounds);
+        printf("%s: %d checks\n", kn->tier, checks - before);
     }
     nrw_arena_free(&arena);
     if (!benching) printf("%d checks, %d failures\n", checks, failures);

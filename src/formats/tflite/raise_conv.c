@@ -17,6 +17,14 @@ static bool is_positive(const window *w) {
     return true;
 }
 
+/* A window of one pixel, moved by one. */
+static bool is_point(const window *w) {
+    for (int i = 0; i < w->n; i++) {
+        if (w->kernel[i] != 1 || w->stride[i] != 1) return false;
+    }
+    return true;
+}
+
 /* What SAME adds before and after an axis of this length; lite/kernels/padding.h. */
 static void same_pads(const window *w, int i, int64_t length, int64_t *before, int64_t *after) {
     const int64_t out = (length + w->stride[i] - 1) / w->stride[i];
@@ -69,11 +77,15 @@ static bool has_weights(const rewriting *r, int i, int rank) {
            rule_knows_activation(r);
 }
 
-/* Real data beside integer weights: runtimes measure them, run by run. */
-static nrw_value *measured(rewriting *r, nrw_value *x, const nrw_value *w) {
-    if (r->failed || x->quant != NULL || x->type.dtype != NRW_F32 || w->quant == NULL ||
-        w->quant->dtype != NRW_I8 || !nrw_is_const(w) || w->quant->block > 0)
-        return x;
+/* Real data beside integer weights. */
+static bool is_hybrid(const nrw_value *x, const nrw_value *w) {
+    return x->quant == NULL && x->type.dtype == NRW_F32 && w->quant != NULL &&
+           w->quant->dtype == NRW_I8 && nrw_is_const(w) && w->quant->block == 0;
+}
+
+/* Data as the runtime measures them, run by run. */
+static nrw_value *measured(rewriting *r, nrw_value *x) {
+    if (r->failed) return NULL;
     nrw_quant *q = nrw_arena_calloc(&r->graph->model->arena, 1, sizeof *q);
     nrw_value *v = nrw_value_new(r->graph, NULL, &x->type);
     nrw_node *n = nrw_node_new(r->graph, nrw_op_find("Requantize", "ai.narrow"), "Requantize",
@@ -89,6 +101,58 @@ static nrw_value *measured(rewriting *r, nrw_value *x, const nrw_value *w) {
     return v;
 }
 
+/* The lengths of x before its last axis, then `last`, as a shape. */
+static nrw_value *shape_with_last(rewriting *r, nrw_value *x, int64_t last) {
+    int64_t dims[NRW_MAX_RANK];
+    const int rank = x->type.rank;
+    int open = 0;
+    for (int i = 0; i < rank - 1; i++) {
+        dims[i] = x->type.dims[i];
+        if (dims[i] < 0) {
+            dims[i] = -1;
+            open++;
+        }
+    }
+    dims[rank - 1] = last;
+    if (open <= 1) return rule_i64s(r, rank, dims);
+    nrw_value *front = EMIT(r, "Slice", rule_shape_of(r, x), rule_i64s(r, 1, (int64_t[]){0}),
+                            rule_i64s(r, 1, (int64_t[]){rank - 1}));
+    return rule_set_int(r, EMIT(r, "Concat", front, rule_i64s(r, 1, &last)), "axis", 0);
+}
+
+static nrw_value *as_matrix(rewriting *r, nrw_value *w, int64_t rows, int64_t columns) {
+    if (r->failed) return NULL;
+    nrw_tensor t = *w->data;
+    t.rank = 2;
+    t.dims[0] = rows;
+    t.dims[1] = columns;
+    nrw_value *v = nrw_const_new(r->graph, NULL, &t);
+    if (v == NULL) {
+        r->failed = true;
+        return NULL;
+    }
+    if (w->n_uses == 1) nrw_value_swap_names(v, w);
+    return rule_quant_as(r, v, w);
+}
+
+/* Rows along the last axis of x by the rows of w, which may have axes of length 1 between. */
+static nrw_value *rows_product(rewriting *r, nrw_value *x, nrw_value *w, nrw_value *bias) {
+    const int64_t units = w->type.dims[0], depth = w->type.dims[w->type.rank - 1];
+    const bool flat = x->type.rank == 2 && (x->type.dims[1] == depth || x->type.dims[1] < 0);
+    const bool hybrid = is_hybrid(x, w);
+    nrw_value *rows = flat ? x : rule_reshape(r, x, 2, (int64_t[]){-1, depth});
+    if (hybrid) rows = measured(r, rows);
+    if (w->type.rank != 2) w = as_matrix(r, w, units, depth);
+    nrw_value *v = EMIT(r, "Gemm", rows, w, bias);
+    return rule_quant_as(r, rule_set_int(r, v, "transB", 1), rule_out(r));
+}
+
+/* The data of a convolution with channels first. */
+static nrw_value *image(rewriting *r, nrw_value *x, const nrw_value *w) {
+    nrw_value *v = rule_to_first(r, x, x->type.rank);
+    return is_hybrid(x, w) ? measured(r, v) : v;
+}
+
 static void finish_convolution(rewriting *r, nrw_value *v, int rank) {
     v = rule_quant_as(r, v, rule_out(r));
     rule_finish_activated(r, rule_to_last(r, v, rank));
@@ -101,11 +165,18 @@ static nrw_status raise_conv2d(rewriting *r, bool *done) {
     const window win = read_window2(r, d[1], d[2]);
     const int64_t channels = x->type.dims[3];
     if (!is_positive(&win) || d[3] < 1 || (channels >= 0 && channels % d[3] != 0)) return NRW_OK;
-    nrw_value *in = measured(r, rule_to_first(r, x, 4), w);
+    *done = true;
+    if (is_hybrid(x, w) && is_point(&win) && d[3] == channels && w->quant->axis <= 0) {
+        /* XNNPACK measures pixel by pixel here, and the whole image for other windows. */
+        nrw_value *rows = rows_product(r, x, w, rule_in(r, 2));
+        nrw_value *y = EMIT(r, "Reshape", rows, shape_with_last(r, x, d[0]));
+        rule_finish_activated(r, rule_quant_as(r, y, rule_out(r)));
+        return NRW_OK;
+    }
+    nrw_value *in = image(r, x, w);
     nrw_value *v = EMIT(r, "Conv", in, rule_to_first(r, w, 4), rule_in(r, 2));
     v = rule_set_int(r, v, "group", channels > 0 ? channels / d[3] : 1);
     finish_convolution(r, set_window(r, v, &win, x, true), 4);
-    *done = true;
     return NRW_OK;
 }
 
@@ -116,7 +187,7 @@ static nrw_status raise_depthwise(rewriting *r, bool *done) {
     const int64_t *d = w->type.dims, channels = x->type.dims[3];
     const window win = read_window2(r, d[1], d[2]);
     if (!is_positive(&win) || channels < 1 || d[0] != 1 || d[3] % channels != 0) return NRW_OK;
-    nrw_value *in = measured(r, rule_to_first(r, x, 4), w);
+    nrw_value *in = image(r, x, w);
     nrw_value *v = EMIT(r, "Conv", in, rule_turn(r, w, 4, perm), rule_in(r, 2));
     v = rule_set_int(r, v, "group", channels);
     finish_convolution(r, set_window(r, v, &win, x, true), 4);
@@ -232,35 +303,13 @@ static nrw_status raise_l2_pool(rewriting *r, bool *done) {
 
 /* Matrix products. */
 
-/* The lengths of x before its last axis, then `last`, as a shape. */
-static nrw_value *shape_with_last(rewriting *r, nrw_value *x, int64_t last) {
-    int64_t dims[NRW_MAX_RANK];
-    const int rank = x->type.rank;
-    int open = 0;
-    for (int i = 0; i < rank - 1; i++) {
-        dims[i] = x->type.dims[i];
-        if (dims[i] < 0) {
-            dims[i] = -1;
-            open++;
-        }
-    }
-    dims[rank - 1] = last;
-    if (open <= 1) return rule_i64s(r, rank, dims);
-    nrw_value *front = EMIT(r, "Slice", rule_shape_of(r, x), rule_i64s(r, 1, (int64_t[]){0}),
-                            rule_i64s(r, 1, (int64_t[]){rank - 1}));
-    return rule_set_int(r, EMIT(r, "Concat", front, rule_i64s(r, 1, &last)), "axis", 0);
-}
-
 static nrw_status raise_fully_connected(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *w = rule_in(r, 1);
     if (!has_weights(r, 1, 2) || x == NULL || x->type.rank < 1) return NRW_OK;
     if (rule_int(r, "weights_format", 0) != 0) return NRW_OK;
-    const int64_t units = w->type.dims[0], depth = w->type.dims[1];
+    const int64_t units = w->type.dims[0];
     const bool keeps = rule_int(r, "keep_num_dims", 0) != 0 && x->type.rank != 2;
-    const bool flat = x->type.rank == 2 && (x->type.dims[1] == depth || x->type.dims[1] < 0);
-    nrw_value *rows = flat ? x : rule_reshape(r, x, 2, (int64_t[]){-1, depth});
-    nrw_value *v = EMIT(r, "Gemm", measured(r, rows, w), w, rule_in(r, 2));
-    v = rule_quant_as(r, rule_set_int(r, v, "transB", 1), rule_out(r));
+    nrw_value *v = rows_product(r, x, w, rule_in(r, 2));
     if (keeps) {
         nrw_value *shape = shape_with_last(r, x, units);
         v = rule_quant_as(r, EMIT(r, "Reshape", v, shape), rule_out(r));

@@ -95,23 +95,6 @@ static const multiply_rows multiply_by[BLOCK + 1] = {
     NULL,       multiply_1, multiply_2, multiply_3,  multiply_4,  multiply_5, multiply_6,
     multiply_7, multiply_8, multiply_9, multiply_10, multiply_11, multiply_12};
 
-/* Finds rows `stored` to `stored + n - 1` of those that are stored. */
-static void find_rows(const nrw_rows_i8 *r, int64_t stored, int n, const uint8_t **row) {
-    if (!has_lines(r)) {
-        for (int i = 0; i < n; i++) row[i] = r->a + (stored + i) * r->a_stride;
-        return;
-    }
-    const int64_t u = stored + (r->first < r->width ? r->first : r->width), line = u / r->width;
-    int64_t x = u - line * r->width;
-    const uint8_t *at = r->a + (line * r->pitch + x - r->first) * r->a_stride;
-    for (int i = 0; i < n; i++) {
-        row[i] = at;
-        const bool last = ++x == r->width;
-        at += (last ? r->pitch - r->width + 1 : 1) * r->a_stride;
-        x = last ? 0 : x;
-    }
-}
-
 /* Rows of a block stay in the first-level cache while weights stream past them from the second,
  * which holds a group of panels until all blocks have seen them. */
 NRW_INLINE void run_kind(const nrw_rows_i8 *r, const nrw_finish_kind kind) {

@@ -6,70 +6,8 @@
 #include <immintrin.h>
 
 #include "base/rint.h"
-#include "kernels/kernels.h"
+#include "kernels/rows_tiers.h"
 #include "kernels/x86/segments.h"
-
-#define NRW_INLINE static inline __attribute__((always_inline))
-
-/* Variants of an epilogue, known when loops are compiled. Bytes are usual where no sum leaves the
- * range of int16 (in_range), and plain where the zero point is 0 as well. */
-typedef enum nrw_finish_kind {
-    FINISH_PLAIN_U8,
-    FINISH_U8,
-    FINISH_ANY_U8,
-    FINISH_TABLE,
-    FINISH_ANY_TABLE,
-    FINISH_SEGMENTS,
-    FINISH_RESIDUAL,
-    FINISH_ANY_RESIDUAL,
-    FINISH_F32,
-    FINISH_I32
-} nrw_finish_kind;
-
-NRW_INLINE nrw_finish_kind finish_kind_of(const nrw_rows_epilogue *e) {
-    if (e->out == NRW_OUT_F32) return FINISH_F32;
-    if (e->out == NRW_OUT_I32) return FINISH_I32;
-    if (e->segments != NULL) return FINISH_SEGMENTS;
-    if (e->table != NULL) return e->in_range ? FINISH_TABLE : FINISH_ANY_TABLE;
-    if (e->residual != NULL) return e->in_range ? FINISH_RESIDUAL : FINISH_ANY_RESIDUAL;
-    if (!e->in_range) return FINISH_ANY_U8;
-    return e->zero == 0 ? FINISH_PLAIN_U8 : FINISH_U8;
-}
-
-/* Calls run(r, kind) with the kind as a constant. */
-#define WITH_FINISH_KIND(run, r)                                                                   \
-    switch (finish_kind_of(&(r)->epilogue)) {                                                      \
-    case FINISH_PLAIN_U8:                                                                          \
-        run(r, FINISH_PLAIN_U8);                                                                   \
-        break;                                                                                     \
-    case FINISH_U8:                                                                                \
-        run(r, FINISH_U8);                                                                         \
-        break;                                                                                     \
-    case FINISH_ANY_U8:                                                                            \
-        run(r, FINISH_ANY_U8);                                                                     \
-        break;                                                                                     \
-    case FINISH_TABLE:                                                                             \
-        run(r, FINISH_TABLE);                                                                      \
-        break;                                                                                     \
-    case FINISH_ANY_TABLE:                                                                         \
-        run(r, FINISH_ANY_TABLE);                                                                  \
-        break;                                                                                     \
-    case FINISH_SEGMENTS:                                                                          \
-        run(r, FINISH_SEGMENTS);                                                                   \
-        break;                                                                                     \
-    case FINISH_RESIDUAL:                                                                          \
-        run(r, FINISH_RESIDUAL);                                                                   \
-        break;                                                                                     \
-    case FINISH_ANY_RESIDUAL:                                                                      \
-        run(r, FINISH_ANY_RESIDUAL);                                                               \
-        break;                                                                                     \
-    case FINISH_F32:                                                                               \
-        run(r, FINISH_F32);                                                                        \
-        break;                                                                                     \
-    case FINISH_I32:                                                                               \
-        run(r, FINISH_I32);                                                                        \
-        break;                                                                                     \
-    }
 
 /* A block of sums, which began with the epilogue's `add`, on its way to results. Rows come in lines
  * of which the first `width` are stored, one behind the other, so that only the place in the line
@@ -83,18 +21,6 @@ typedef struct nrw_finish {
     const float *mul, *bias; /* of the panel */
     __mmask32 mask;          /* columns that exist */
 } nrw_finish;
-
-NRW_INLINE bool has_lines(const nrw_rows_i8 *r) {
-    return r->pitch != r->width;
-}
-
-/* How many rows before row `row` are stored, and its place in its line. */
-NRW_INLINE int64_t stored_before(const nrw_rows_i8 *r, int64_t row, int64_t *x) {
-    const int64_t from = r->first + row, line = from / r->pitch;
-    const int64_t skipped = r->first < r->width ? r->first : r->width;
-    *x = from - line * r->pitch;
-    return line * r->width + (*x < r->width ? *x : r->width) - skipped;
-}
 
 /* acc: of the rows from number `stored` of those that are stored, of panel `panel`. */
 NRW_INLINE nrw_finish finish_stored(const nrw_rows_i8 *r, int64_t panel, int64_t stored,
