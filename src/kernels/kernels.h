@@ -182,13 +182,13 @@ typedef struct nrw_attention_f32 {
 } nrw_attention_f32;
 
 /* Floats to bytes, as ir/quant.h has it: clamp(zero + rint(x / scale), 0, 255), the quotient
- * rounded to a float first; or x times the reciprocal. scale: 2^-60 … 2^60, its significand not all
- * ones (nrw_has_reciprocal).
+ * rounded to a float first; or x times factor, if that is not 0. scale: 2^-60 … 2^60, its
+ * significand not all ones (nrw_has_reciprocal).
  */
 typedef struct nrw_quantize_u8 {
     float scale;
     int32_t zero; /* 0 … 255 */
-    bool reciprocal;
+    float factor;
 } nrw_quantize_u8;
 
 /* Bytes times a number for each channel, channels last: clamp(zero + rint(acc * m), 0, 255) of the

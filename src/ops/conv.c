@@ -5,6 +5,7 @@
 
 #include "kernels/conv.h"
 #include "ops/floats.h"
+#include "ops/litert.h"
 #include "ops/qlinear.h"
 #include "ops/weighted.h"
 #include "ops/window.h"
@@ -290,6 +291,43 @@ static nrw_status make_epilogue(const conv_state *s, const nrw_conv *c, const nr
     return NRW_OK;
 }
 
+/* Images that were measured one by one: sums first, and what they stand for image by image. */
+static nrw_status run_by_images(nrw_eval *e, const conv_state *s, const nrw_conv *c) {
+    const nrw_tensor *x = e->in[0], *bias = e->n_in > 2 ? e->in[2] : NULL;
+    const nrw_quant *q = x->quant;
+    const float *added = bias != NULL && bias->quant == NULL ? bias->data : NULL;
+    const int64_t channels = c->out_channels, out = nrw_tensor_count(&e->out[0]);
+    const int64_t images = q->count, pixels = out / (images * channels > 0 ? images * channels : 1);
+    const int64_t from = images > 0 ? nrw_tensor_count(x) / images : 0;
+    float *y, *wide;
+    int32_t *acc = nrw_arena_alloc(e->scratch, (size_t)(channels * pixels) * sizeof *acc + 64);
+    int32_t *add = nrw_arena_calloc(e->scratch, (size_t)channels + 1, sizeof *add);
+    if (acc == NULL || add == NULL) NRW_OOM(e->err);
+    if (bias != NULL && bias->quant != NULL) {
+        wide = nrw_arena_alloc(e->scratch, (size_t)channels * sizeof *wide + 64);
+        if (wide == NULL) NRW_OOM(e->err);
+        NRW_TRY(nrw_dequantize(bias, wide, e->err));
+        added = wide;
+    }
+    NRW_TRY(nrw_floats_out(e, 0, &y));
+    const nrw_i8_epilogue sums = {.out = NRW_OUT_I32, .channel_rows = true, .add = add};
+    nrw_conv one = *c;
+    one.batch = 1;
+    for (int64_t i = 0; i < images && out > 0; i++) {
+        nrw_conv_call call = {e->kernels, e->pool, e->scratch, e->err};
+        for (int64_t o = 0; o < channels; o++) add[o] = -q->zero_point[i] * s->sums[o];
+        NRW_TRY(nrw_conv_i8(&call, &one, (const uint8_t *)x->data + i * from,
+                            (uint8_t)q->zero_point[i], 0, s->packed_i8, &sums, acc));
+        for (int64_t o = 0; o < channels; o++) {
+            const float b = added != NULL ? added[o] : 0, w = s->weights.scale[o];
+            float *to = y + (i * channels + o) * pixels;
+            for (int64_t p = 0; p < pixels; p++)
+                to[p] = nrw_litert_real(acc[o * pixels + p], q->scale[i], w, b);
+        }
+    }
+    return nrw_floats_done(e, 0, y);
+}
+
 static nrw_status run_i8(nrw_eval *e) {
     conv_state here = {0};
     const conv_state *s = e->state;
@@ -303,9 +341,11 @@ static nrw_status run_i8(nrw_eval *e) {
         NRW_TRY(pack_i8(kn, &c, e->in[1], e->scratch, &here, e->err));
         s = &here;
     }
+    const nrw_tensor *x = e->in[0];
+    if (x->quant->dynamic && nrw_rounds_as_litert(x->quant) && s->weights.zero == NULL)
+        return run_by_images(e, s, &c);
     nrw_i8_epilogue made;
     const nrw_i8_epilogue *ep = s->epilogue;
-    const nrw_tensor *x = e->in[0];
     if (ep == NULL) {
         const nrw_tensor *bias = e->n_in > 2 ? e->in[2] : NULL;
         NRW_TRY(make_epilogue(s, &c, x->quant, bias, e->node->outputs[0]->quant, e->scratch, &made,

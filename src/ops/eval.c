@@ -98,6 +98,8 @@ bool nrw_eval_is_annotated(const nrw_node *n) {
     return false;
 }
 
+enum { CONVERT_CHUNK = 1 << 13 };
+
 /* Uniform uint8 parameters as DynamicQuantizeLinear defines them. */
 static void params_of_range(float lo, float hi, float *scale, int32_t *zero) {
     *scale = (hi - lo) / 255;
@@ -106,34 +108,79 @@ static void params_of_range(float lo, float hi, float *scale, int32_t *zero) {
     *zero = (int32_t)__builtin_nearbyintf(-lo / *scale);
 }
 
-/* Parameters of a tensor, measured; for LiteRT's rounding a matrix has its own for each row. */
-static nrw_status measure(nrw_eval *e, const float *x, const nrw_quant *wanted, nrw_tensor *dst) {
-    const bool litert = nrw_rounds_as_litert(wanted), by_rows = litert && dst->rank == 2;
-    const int64_t rows = by_rows ? dst->dims[0] : 1, all = nrw_tensor_count(dst);
-    const int64_t n = rows > 0 ? all / rows : 0;
-    nrw_quant *q = e->host->bytes(e->host, sizeof *q);
-    float *scale = e->host->bytes(e->host, (size_t)rows * sizeof *scale + 1);
-    int32_t *zero = e->host->bytes(e->host, (size_t)rows * sizeof *zero + 1);
-    if (q == NULL || scale == NULL || zero == NULL) NRW_OOM(e->err);
-    for (int64_t r = 0; r < rows; r++, x += n) {
-        float lo = 0, hi = 0;
-        for (int64_t i = 0; i < n; i++) {
-            lo = x[i] < lo ? x[i] : lo;
-            hi = x[i] > hi ? x[i] : hi;
-        }
-        if (litert)
-            nrw_litert_range(lo, hi, &scale[r], &zero[r]);
-        else
-            params_of_range(lo, hi, &scale[r], &zero[r]);
+typedef struct params {
+    nrw_quant q;
+    float *scale;
+    int32_t *zero;
+} params;
+
+/* Parameters of a tensor, to be measured, for as many parts of it along axis 0; NULL without
+ * memory. */
+static params *new_params(nrw_eval *e, int64_t parts, const nrw_quant *wanted) {
+    params *p = e->host->bytes(e->host, sizeof *p);
+    float *scale = e->host->bytes(e->host, (size_t)parts * sizeof *scale + 1);
+    int32_t *zero = e->host->bytes(e->host, (size_t)parts * sizeof *zero + 1);
+    if (p == NULL || scale == NULL || zero == NULL) return NULL;
+    p->scale = scale;
+    p->zero = zero;
+    p->q = (nrw_quant){.dtype = NRW_U8,
+                       .axis = parts == 1 ? -1 : 0,
+                       .count = parts,
+                       .scale = scale,
+                       .zero_point = zero,
+                       .dynamic = true,
+                       .rounding = wanted->rounding};
+    return p;
+}
+
+static void range_of(const float *x, int64_t n, float *lo, float *hi) {
+    *lo = *hi = 0;
+    for (int64_t i = 0; i < n; i++) {
+        *lo = x[i] < *lo ? x[i] : *lo;
+        *hi = x[i] > *hi ? x[i] : *hi;
     }
-    *q = (nrw_quant){.dtype = NRW_U8,
-                     .axis = by_rows ? 0 : -1,
-                     .count = rows,
-                     .scale = scale,
-                     .zero_point = zero,
-                     .dynamic = true,
-                     .rounding = wanted->rounding};
-    dst->quant = q;
+}
+
+static nrw_status measure(nrw_eval *e, const float *x, nrw_tensor *dst) {
+    float lo, hi;
+    params *p = new_params(e, 1, dst->quant);
+    if (p == NULL) NRW_OOM(e->err);
+    range_of(x, nrw_tensor_count(dst), &lo, &hi);
+    params_of_range(lo, hi, p->scale, p->zero);
+    dst->quant = &p->q;
+    return NRW_OK;
+}
+
+typedef struct parts_job {
+    const nrw_kernels *kernels;
+    const float *from;
+    uint8_t *to;
+    params *p;
+    int64_t n, group; /* elements of a part; parts of a task */
+} parts_job;
+
+static void quantize_parts(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const parts_job *job = arg;
+    const int64_t end = (task + 1) * job->group;
+    for (int64_t i = task * job->group; i < end && i < job->p->q.count; i++) {
+        const float *x = job->from + i * job->n;
+        float lo, hi;
+        range_of(x, job->n, &lo, &hi);
+        nrw_litert_quantize(job->kernels, lo, hi, x, job->n, job->to + i * job->n,
+                            &job->p->scale[i], &job->p->zero[i]);
+    }
+}
+
+/* LiteRT measures each row of a matrix and each image of a batch on its own. */
+static nrw_status measure_parts(nrw_eval *e, const float *x, nrw_tensor *dst) {
+    const int64_t all = nrw_tensor_count(dst), parts = dst->rank > 1 ? dst->dims[0] : 1;
+    const int64_t n = parts > 0 ? all / parts : 0;
+    parts_job job = {e->kernels, x, dst->data, new_params(e, parts, dst->quant), n, 1};
+    if (job.p == NULL) NRW_OOM(e->err);
+    if (n > 0 && n < CONVERT_CHUNK) job.group = CONVERT_CHUNK / n;
+    nrw_pool_run(e->pool, (parts + job.group - 1) / job.group, quantize_parts, &job);
+    dst->quant = &job.p->q;
     return NRW_OK;
 }
 
@@ -145,8 +192,6 @@ typedef struct convert_job {
     int64_t n;
 } convert_job;
 
-enum { CONVERT_CHUNK = 1 << 13 };
-
 static void convert_chunk(void *arg, int64_t i, int worker) {
     (void)worker;
     const convert_job *job = arg;
@@ -156,7 +201,7 @@ static void convert_chunk(void *arg, int64_t i, int worker) {
     part.dims[0] = n;
     part.data = (char *)job->q->data + at * nrw_dtype_size(part.dtype);
     const nrw_quantize_u8 bytes = {part.quant->scale[0], part.quant->zero_point[0],
-                                   nrw_rounds_as_litert(part.quant)};
+                                   nrw_rounds_as_litert(part.quant) ? 1 / part.quant->scale[0] : 0};
     if (job->to == NULL && job->kernels->quantize_u8 != NULL && nrw_quant_is_u8(part.quant) &&
         nrw_has_reciprocal(bytes.scale)) {
         job->kernels->quantize_u8(&bytes, job->from + at, part.data, n);
@@ -201,7 +246,9 @@ static nrw_status widen_inputs(nrw_eval *e, const nrw_tensor **in, nrw_tensor *w
 
 nrw_status nrw_eval_quantize(nrw_eval *e, int i, const float *computed) {
     e->out[i].quant = e->node->outputs[i]->quant;
-    if (e->out[i].quant->dynamic) NRW_TRY(measure(e, computed, e->out[i].quant, &e->out[i]));
+    if (e->out[i].quant->dynamic && nrw_rounds_as_litert(e->out[i].quant))
+        return measure_parts(e, computed, &e->out[i]);
+    if (e->out[i].quant->dynamic) NRW_TRY(measure(e, computed, &e->out[i]));
     return nrw_quantize_floats(e->kernels, e->pool, computed, &e->out[i], e->err);
 }
 

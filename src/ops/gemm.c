@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "ops/floats.h"
+#include "ops/litert.h"
 #include "ops/product.h"
 
 static nrw_status infer(nrw_infer *c) {
@@ -221,8 +222,8 @@ static nrw_status run_by_rows(nrw_eval *e, const gemm_state *st, const form *f) 
     for (int64_t i = 0; i < f->m; i++) {
         for (int64_t j = 0; j < f->n; j++) {
             const int32_t own = acc[i * f->n + j] - q->zero_point[i] * st->b.sums.sum[j];
-            const float v = (float)own * q->scale[i] * st->weights.scale[j];
-            y[i * f->n + j] = added != NULL ? v + added[j] : v;
+            y[i * f->n + j] = nrw_litert_real(own, q->scale[i], st->weights.scale[j],
+                                              added != NULL ? added[j] : 0);
         }
     }
     return nrw_floats_done(e, 0, y);
@@ -241,7 +242,8 @@ static nrw_status run_i8(nrw_eval *e) {
         here.epilogue = NULL;
         st = &here;
     }
-    if (x->quant->axis == 0 && st->weights.zero == NULL) return run_by_rows(e, st, &f);
+    if (x->quant->dynamic && nrw_rounds_as_litert(x->quant) && st->weights.zero == NULL)
+        return run_by_rows(e, st, &f);
     nrw_i8_epilogue ep;
     if (st->epilogue != NULL)
         ep = *st->epilogue;

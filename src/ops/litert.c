@@ -145,12 +145,22 @@ int32_t nrw_litert_mean(int64_t sum, int64_t n, int32_t shift) {
 }
 
 /* XNNPACK, src/xnnpack/quantization.h: the zero point is taken from the end of the range that
- * leaves the smaller error. */
-void nrw_litert_range(float lo, float hi, float *scale, int32_t *zero) {
-    const float per_unit = lo == hi ? 1.0f : 255.0f / (hi - lo);
-    const float low = lo * per_unit, high = hi * per_unit;
+ * leaves the smaller error, and data are multiplied by what the scale is the reciprocal of. */
+void nrw_litert_quantize(const nrw_kernels *kn, float lo, float hi, const float *x, int64_t n,
+                         uint8_t *y, float *scale, int32_t *zero) {
+    const float factor = lo == hi ? 1.0f : 255.0f / (hi - lo);
+    const float low = lo * factor, high = hi * factor;
     float z = (-128.0f + low) + (127.0f + high) > 0 ? -128.0f - low : 127.0f - high;
     z = z < -128.0f ? -128.0f : z > 127.0f ? 127.0f : z;
     *zero = (int32_t)lrintf(z) + 128;
-    *scale = 1.0f / per_unit;
+    *scale = 1.0f / factor;
+    if (kn->quantize_u8 != NULL) {
+        const nrw_quantize_u8 by = {*scale, *zero, factor};
+        kn->quantize_u8(&by, x, y, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const float v = rintf(x[i] * factor) + (float)*zero; /* NaN: the zero point */
+        y[i] = (uint8_t)(v != v ? *zero : v < 0 ? 0 : v > 255 ? 255 : (int32_t)v);
+    }
 }

@@ -536,8 +536,9 @@ static void check_sum_u8(void) {
 
 static void check_quantize_u8(const nrw_kernels *kn) {
     if (kn->quantize_u8 == NULL) return;
-    const nrw_quantize_u8 q = {(float)exp(nrw_rng_uniform(&rng) * 40 - 20), (int)between(0, 255),
-                               between(0, 1)};
+    const float scale = (float)exp(nrw_rng_uniform(&rng) * 40 - 20);
+    const nrw_quantize_u8 q = {scale, (int)between(0, 255),
+                               between(0, 1) ? nextafterf(1 / scale, INFINITY) : 0};
     const int64_t n = between(1, 100);
     guarded x = guard((size_t)n * 4, 4), y = guard((size_t)n, 1);
     float *v = x.p;
@@ -550,7 +551,7 @@ static void check_quantize_u8(const nrw_kernels *kn) {
     kn->quantize_u8(&q, v, y.p, n);
     int64_t bad = -1;
     for (int64_t i = 0; i < n && bad < 0; i++) {
-        const float steps = q.reciprocal ? v[i] * (1 / q.scale) : v[i] / q.scale;
+        const float steps = q.factor != 0 ? v[i] * q.factor : v[i] / q.scale;
         const double r = isnan(v[i]) ? 0 : rint((double)steps);
         if (((uint8_t *)y.p)[i] != clamped(r + q.zero, 0, 255)) bad = i;
     }

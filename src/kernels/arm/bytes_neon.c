@@ -82,8 +82,9 @@ INLINE void quantize_16(const quantizing *q, const float *x, uint8_t *y, int64_t
 }
 
 void nrw_quantize_u8_neon(const nrw_quantize_u8 *q, const float *x, uint8_t *y, int64_t n) {
-    const quantizing k = {vdupq_n_f32(q->scale), vdupq_n_f32(1 / q->scale), vdupq_n_s32(q->zero),
-                          q->reciprocal};
+    const float inverse = q->factor != 0 ? q->factor : 1 / q->scale;
+    const quantizing k = {vdupq_n_f32(q->scale), vdupq_n_f32(inverse), vdupq_n_s32(q->zero),
+                          q->factor != 0};
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) quantize_16(&k, x + i, y + i, 16);
     if (i < n) quantize_16(&k, x + i, y + i, n - i);
