@@ -5,8 +5,8 @@
 #include "formats/tflite/tflite.h"
 
 static const nrw_tflite_rule *const families[] = {
-    nrw_tflite_conv_rules, nrw_tflite_math_rules,   nrw_tflite_move_rules,
-    nrw_tflite_pick_rules, nrw_tflite_reduce_rules, NULL,
+    nrw_tflite_conv_rules, nrw_tflite_lstm_rules,   nrw_tflite_math_rules, nrw_tflite_move_rules,
+    nrw_tflite_pick_rules, nrw_tflite_reduce_rules, nrw_tflite_rnn_rules,  NULL,
 };
 
 /* Operators without options that mean the same in both formats: rows of src/ops say which. */
@@ -30,9 +30,7 @@ nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
                    .scope = s,
                    .err = s->reader->err};
     bool done;
-    if (n->op != NULL || n->n_outputs < 1 || n->outputs[0] == NULL ||
-        rule_int(&r, "custom", 0) != 0)
-        return NRW_OK;
+    if (n->n_outputs < 1 || n->outputs[0] == NULL || rule_int(&r, "custom", 0) != 0) return NRW_OK;
     const nrw_tflite_rule *rule = nrw_tflite_find_rule(families, n->type);
     if (rule == NULL && same_operator(nrw_tflite_builtin_named(n->type)) != NULL) rule = &same;
     return rule != NULL ? nrw_tflite_apply(&r, rule, &done) : NRW_OK;
