@@ -201,7 +201,27 @@ static nrw_status raise_both(rewriting *r, bool *done) {
     return NRW_OK;
 }
 
+/* Stays what it is, but what it leaves in its state goes on. */
+static nrw_status raise_svdf(rewriting *r, bool *done) {
+    nrw_value *in[5], *state = rule_in(r, 4);
+    if (r->node->n_inputs != 5 || state == NULL) return NRW_OK;
+    for (int i = 0; i < 5; i++) in[i] = rule_in(r, i);
+    if (nrw_tflite_is_zero(state) && state->quant == NULL) in[4] = NULL;
+    r->domain = "tflite";
+    nrw_value *v = rule_emit(r, "SVDF", 5, in);
+    r->domain = "";
+    v = rule_set_int(r, v, "rank", rule_int(r, "rank", 0));
+    v = rule_set_int(r, v, "fused_activation_function",
+                     rule_int(r, "fused_activation_function", 0));
+    if (nrw_tflite_state_lives(r, state))
+        nrw_tflite_set_state(r, state, rule_quant_as(r, rule_second(r, v, 1), state));
+    rule_finish(r, v);
+    *done = true;
+    return NRW_OK;
+}
+
 const nrw_tflite_rule nrw_tflite_rnn_rules[] = {
+    {"SVDF", raise_svdf},
     {"RNN", raise_step},
     {"UNIDIRECTIONAL_SEQUENCE_RNN", raise_sequence},
     {"BIDIRECTIONAL_SEQUENCE_RNN", raise_both},
