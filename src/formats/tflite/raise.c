@@ -9,6 +9,8 @@ static const nrw_tflite_rule *const families[] = {
     nrw_tflite_pick_rules, nrw_tflite_reduce_rules, nrw_tflite_rnn_rules,  NULL,
 };
 
+static const nrw_tflite_rule *const custom_families[] = {nrw_tflite_custom_rules, NULL};
+
 /* Operators without options that mean the same in both formats: rows of src/ops say which. */
 static const nrw_op *same_operator(const nrw_tflite_builtin *b) {
     return b != NULL && b->fields[0] == 0 ? nrw_op_find_tflite(b->code) : NULL;
@@ -30,9 +32,12 @@ nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
                    .scope = s,
                    .err = s->reader->err};
     bool done;
-    if (n->n_outputs < 1 || n->outputs[0] == NULL || rule_int(&r, "custom", 0) != 0) return NRW_OK;
-    const nrw_tflite_rule *rule = nrw_tflite_find_rule(families, n->type);
-    if (rule == NULL && same_operator(nrw_tflite_builtin_named(n->type)) != NULL) rule = &same;
+    if (n->n_outputs < 1 || n->outputs[0] == NULL) return NRW_OK;
+    const bool custom = rule_int(&r, "custom", 0) != 0;
+    const nrw_tflite_rule *rule =
+        nrw_tflite_find_rule(custom ? custom_families : families, n->type);
+    if (rule == NULL && !custom && same_operator(nrw_tflite_builtin_named(n->type)) != NULL)
+        rule = &same;
     return rule != NULL ? nrw_tflite_apply(&r, rule, &done) : NRW_OK;
 }
 

@@ -60,6 +60,9 @@ typedef struct nrw_tflite_rule {
 extern const nrw_tflite_rule nrw_tflite_conv_rules[], nrw_tflite_lstm_rules[],
     nrw_tflite_math_rules[], nrw_tflite_move_rules[], nrw_tflite_pick_rules[],
     nrw_tflite_reduce_rules[], nrw_tflite_rnn_rules[];
+/* Of custom operators. */
+extern const nrw_tflite_rule nrw_tflite_custom_rules[];
+nrw_status nrw_tflite_raise_transpose_bias(rewriting *r, bool *done) NRW_MUST_CHECK;
 /* The other way: what minds where channels lie, and all the rest. */
 extern const nrw_tflite_rule nrw_tflite_lower_image_rules[], nrw_tflite_lower_math_rules[],
     nrw_tflite_lower_move_rules[];
