@@ -418,6 +418,8 @@ static nrw_status read(nrw_model *m, const char *path, nrw_mapping bytes, nrw_er
     m->format = "tflite";
     nrw_arena_init(&r.scratch, m->arena.allocator);
     nrw_map_init(&r.taken, &r.scratch);
+    nrw_map_init(&r.variables, &r.scratch);
+    nrw_map_init(&r.handles, &r.scratch);
     const nrw_fb_table root = nrw_fb_open(&r.fb, bytes.data, bytes.size, NRW_TFLITE_IDENTIFIER);
     nrw_status st = read_model(&r, &root);
     nrw_arena_free(&r.scratch);

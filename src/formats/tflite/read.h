@@ -14,8 +14,11 @@ typedef struct nrw_tflite_reader {
     nrw_arena scratch;
     nrw_fb fb;
     nrw_fb_vector subgraphs, buffers, codes;
-    nrw_map taken;      /* names of values anywhere in the model */
-    int made_up, depth; /* names that were changed; subgraphs within each other */
+    nrw_map taken;          /* names of values anywhere in the model */
+    int made_up, depth;     /* names that were changed; subgraphs within each other */
+    int looping, branching; /* within what may run again; within what may not run */
+    int varying;            /* within what changes lengths: what the file says of them is not so */
+    nrw_map variables, handles; /* see raise_control.c */
     uint64_t operators; /* that subgraphs may still bring: they may be called from many places */
     nrw_error *err;
 } nrw_tflite_reader;
