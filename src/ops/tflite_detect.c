@@ -234,6 +234,8 @@ static const nrw_attr_def attrs[] = {{"max_detections", NRW_ATTR_INT, true},
                                      {"x_scale", NRW_ATTR_FLOAT, true},
                                      {"h_scale", NRW_ATTR_FLOAT, true},
                                      {"w_scale", NRW_ATTR_FLOAT, true},
+                                     {"custom", NRW_ATTR_INT, false},
+                                     {"custom_options", NRW_ATTR_STRING, false},
                                      {0}};
 
 #define CASE(options)                                                                              \

@@ -1,4 +1,5 @@
-/* Custom operators that are worth knowing. Their options become attributes of the same name. */
+/* Custom operators that are worth knowing. Their options become attributes of the same name, and
+ * stay for when they are written again. */
 #include "formats/tflite/rule.h"
 #include "wire/flexbuffer.h"
 
@@ -14,6 +15,8 @@ static nrw_status raise_detection(rewriting *r, bool *done) {
     r->domain = "tflite";
     nrw_value *v = rule_emit(r, r->node->type, 3, r->node->inputs);
     r->domain = "";
+    v = rule_set_int(r, v, "custom", 1);
+    if (!r->failed && nrw_node_set_attr(v->producer, options, r->err) != NRW_OK) r->failed = true;
     for (size_t i = 0; i < sizeof wholes / sizeof *wholes; i++) {
         const nrw_flex x = nrw_flex_get(&map, wholes[i]);
         if (nrw_flex_exists(&x)) v = rule_set_int(r, v, wholes[i], nrw_flex_int(&x, 0));

@@ -139,9 +139,8 @@ static nrw_value *emit_row(rewriting *r, const part *p) {
     }
     in[16] = p->proj;
     in[17] = p->proj_bias;
-    /* Zeros of any number of samples, unless their parameters matter. */
-    in[18] = nrw_tflite_is_zero(p->h) && p->h->quant == NULL ? NULL : p->h;
-    in[19] = nrw_tflite_is_zero(p->c) && p->c->quant == NULL ? NULL : p->c;
+    in[18] = p->h;
+    in[19] = p->c;
     for (int i = 0; inner && i < 5; i++) in[first + i] = p->intermediates[i];
     r->domain = "tflite";
     nrw_value *v = rule_emit(r, "UNIDIRECTIONAL_SEQUENCE_LSTM", first + 5, in);

@@ -206,7 +206,6 @@ static nrw_status raise_svdf(rewriting *r, bool *done) {
     nrw_value *in[5], *state = rule_in(r, 4);
     if (r->node->n_inputs != 5 || state == NULL) return NRW_OK;
     for (int i = 0; i < 5; i++) in[i] = rule_in(r, i);
-    if (nrw_tflite_is_zero(state) && state->quant == NULL) in[4] = NULL;
     r->domain = "tflite";
     nrw_value *v = rule_emit(r, "SVDF", 5, in);
     r->domain = "";

@@ -334,12 +334,29 @@ static nrw_fb_ref put_indices(writer *w, nrw_value *const *list, int n) {
     return nrw_fb_put_vec(&w->b, out, (size_t)n, sizeof *out);
 }
 
+static bool is_state_input(const nrw_node *n, int i) {
+    if (strcmp(n->type, "SVDF") == 0) return i == 4;
+    return strcmp(n->type, "UNIDIRECTIONAL_SEQUENCE_LSTM") == 0 && (i == 18 || i == 19);
+}
+
+/* What one operator hands to the next has no place in a file, nor have sequences from behind. */
+static nrw_status check_states(const nrw_node *n, nrw_error *err) {
+    bool fits = nrw_attr_int(n, "reverse", 0) == 0;
+    for (int i = 0; i < n->n_inputs; i++) {
+        if (!is_state_input(n, i)) continue;
+        fits = fits && n->n_outputs == 1 && n->inputs[i] != NULL && n->inputs[i]->is_state;
+    }
+    if (!fits) NRW_FAIL(err, NRW_ERR_UNSUPPORTED, "a state that goes on, or a backward sequence");
+    return NRW_OK;
+}
+
 static nrw_status put_operator(writer *w, const nrw_node *n, nrw_fb_ref *out) {
     const bool custom = nrw_attr_int(n, "custom", 0) != 0;
     const nrw_tflite_builtin *b = custom ? NULL : nrw_tflite_builtin_named(n->type);
     const nrw_attr *raw = custom ? nrw_node_attr(n, "custom_options") : NULL;
     const int extra = (int)nrw_attr_int(n, "intermediates", 0);
     uint32_t code = 0;
+    NRW_TRY(check_states(n, w->err));
     NRW_TRY(put_code(w, n, &code));
     const nrw_fb_ref options = b != NULL && b->options != 0 ? put_options(w, n, b) : 0;
     const nrw_fb_ref bytes = raw != NULL ? nrw_fb_put_vec(&w->b, raw->s.data, raw->s.size, 1) : 0;
