@@ -19,6 +19,7 @@ static const nrw_tflite_rule *const families[] = {
 };
 
 static const nrw_tflite_rule *const effect_families[] = {nrw_tflite_effect_rules, NULL};
+static const nrw_tflite_rule *const complex_families[] = {nrw_tflite_complex_rules, NULL};
 static const nrw_tflite_rule *const custom_families[] = {nrw_tflite_custom_rules, NULL};
 
 /* Operators without options that mean the same in both formats: rows of src/ops say which. */
@@ -31,6 +32,10 @@ static nrw_status rename_operator(rewriting *r, bool *done) {
     rule_finish(r, rule_emit(r, same->name, r->node->n_inputs, r->node->inputs));
     *done = true;
     return NRW_OK;
+}
+
+static bool is_complex(const nrw_value *v) {
+    return v != NULL && v->type.dtype == NRW_C64;
 }
 
 nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
@@ -48,8 +53,10 @@ nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
             custom ? NULL : nrw_tflite_find_rule(effect_families, n->type);
         return effect != NULL ? nrw_tflite_apply(&r, effect, &done) : NRW_OK;
     }
-    const nrw_tflite_rule *rule =
-        nrw_tflite_find_rule(custom ? custom_families : families, n->type);
+    const nrw_tflite_rule *rule = NULL;
+    if (is_complex(rule_in(&r, 0)) || is_complex(n->outputs[0]))
+        rule = nrw_tflite_find_rule(complex_families, n->type);
+    if (rule == NULL) rule = nrw_tflite_find_rule(custom ? custom_families : families, n->type);
     if (rule == NULL && !custom && same_operator(nrw_tflite_builtin_named(n->type)) != NULL)
         rule = &same;
     return rule != NULL ? nrw_tflite_apply(&r, rule, &done) : NRW_OK;

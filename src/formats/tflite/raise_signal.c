@@ -17,6 +17,10 @@ static nrw_value *parts_of(rewriting *r, nrw_value *v) {
     return joined ? n->inputs[0] : emit_row(r, "PARTS_OF_COMPLEX", v);
 }
 
+static nrw_value *part(rewriting *r, nrw_value *parts, int which) {
+    return rule_set_int(r, EMIT(r, "Gather", parts, rule_i64(r, which)), "axis", -1);
+}
+
 static nrw_value *transform(rewriting *r, nrw_value *v, nrw_value *lengths, int which, int64_t axis,
                             bool onesided) {
     nrw_value *length = EMIT(r, "Gather", lengths, rule_i64(r, which));
@@ -41,8 +45,7 @@ static nrw_status raise_rfft2d(rewriting *r, bool *done) {
 static nrw_status raise_part(rewriting *r, int which, bool *done) {
     nrw_value *x = rule_in(r, 0);
     if (x == NULL || x->type.dtype != NRW_C64) return NRW_OK;
-    nrw_value *v = EMIT(r, "Gather", parts_of(r, x), rule_i64(r, which));
-    rule_finish(r, rule_set_int(r, v, "axis", -1));
+    rule_finish(r, part(r, parts_of(r, x), which));
     *done = true;
     return NRW_OK;
 }
@@ -64,6 +67,49 @@ static nrw_status raise_abs(rewriting *r, bool *done) {
     *done = true;
     return NRW_OK;
 }
+
+static nrw_value *join(rewriting *r, nrw_value *re, nrw_value *im) {
+    nrw_value *both = EMIT(r, "Concat", rule_unsqueeze(r, re, -1), rule_unsqueeze(r, im, -1));
+    return emit_row(r, "COMPLEX_OF_PARTS", rule_set_int(r, both, "axis", -1));
+}
+
+static nrw_status raise_product(rewriting *r, bool *done) {
+    nrw_value *x[2];
+    if (r->node->n_inputs != 2 || rule_int(r, "fused_activation_function", ACT_NONE) != ACT_NONE)
+        return NRW_OK;
+    for (int i = 0; i < 2; i++) {
+        if (rule_in(r, i) == NULL || rule_in(r, i)->type.dtype != NRW_C64) return NRW_OK;
+        x[i] = parts_of(r, rule_in(r, i));
+    }
+    nrw_value *a = part(r, x[0], 0), *b = part(r, x[0], 1);
+    nrw_value *c = part(r, x[1], 0), *d = part(r, x[1], 1);
+    nrw_value *re = EMIT(r, "Sub", EMIT(r, "Mul", a, c), EMIT(r, "Mul", b, d));
+    nrw_value *im = EMIT(r, "Add", EMIT(r, "Mul", a, d), EMIT(r, "Mul", b, c));
+    rule_finish(r, join(r, re, im));
+    *done = true;
+    return NRW_OK;
+}
+
+/* What is cast to a real type loses its imaginary part. */
+static nrw_status raise_cast(rewriting *r, bool *done) {
+    nrw_value *x = rule_in(r, 0);
+    const nrw_dtype to = rule_out(r)->type.dtype;
+    if (x == NULL || x->type.dtype == NRW_NONE || to == NRW_NONE || x->type.dtype == to)
+        return NRW_OK;
+    if (x->type.dtype == NRW_C64) {
+        nrw_value *re = part(r, parts_of(r, x), 0);
+        rule_finish(r, to == NRW_F32 ? re : rule_cast(r, re, to));
+    } else {
+        nrw_value *re = x->type.dtype == NRW_F32 ? x : rule_cast(r, x, NRW_F32);
+        rule_finish(r, join(r, re, EMIT(r, "Expand", rule_f32(r, 0), rule_shape_of(r, re))));
+    }
+    *done = true;
+    return NRW_OK;
+}
+
+/* Where complex numbers come in or out. */
+const nrw_tflite_rule nrw_tflite_complex_rules[] = {
+    {"MUL", raise_product}, {"CAST", raise_cast}, {NULL, NULL}};
 
 const nrw_tflite_rule nrw_tflite_signal_rules[] = {
     {"RFFT2D", raise_rfft2d},   {"REAL", raise_real}, {"IMAG", raise_imag},
