@@ -186,6 +186,7 @@ static int16_t to_16(int64_t x) {
 
 static void normalize(const gate *o, int16_t *v, int64_t n) {
     int64_t sum = 0, squares = 0;
+    if (n == 0) return;
     for (int64_t i = 0; i < n; i++) {
         sum += v[i];
         squares += v[i] * v[i];

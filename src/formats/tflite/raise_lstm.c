@@ -64,7 +64,7 @@ static bool put_peepholes(rewriting *r, const part *p, bool coupled, int64_t uni
 static bool make_weights(rewriting *r, const part *p, weights *out) {
     const nrw_type *w = &p->w[3]->type, *rec = &p->r[3]->type;
     const bool coupled = p->w[0] == NULL;
-    if (w->rank != 2 || rec->rank != 2 || !nrw_type_is_static(w) || !nrw_type_is_static(rec))
+    if (!nrw_is_const(p->w[3]) || !nrw_is_const(p->r[3]) || w->rank != 2 || rec->rank != 2)
         return false;
     const int64_t u = out->units = w->dims[0], in = out->input = w->dims[1];
     float *to_w, *to_r, *to_b, *to_p = NULL;

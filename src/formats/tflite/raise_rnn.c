@@ -141,8 +141,9 @@ static bool suits(const rewriting *r, const part *p) {
     if (p->x == NULL || p->x->type.rank != 3 || p->x->quant != NULL || !rule_knows_activation(r))
         return false;
     if (w == NULL || rec == NULL || !nrw_is_const(w) || !nrw_is_const(rec)) return false;
-    return w->type.rank == 2 && rec->type.rank == 2 && w->type.dims[0] > 0 &&
-           w->type.dims[0] < INT32_MAX / 8;
+    const int64_t units = w->type.rank == 2 ? w->type.dims[0] : 0;
+    return units > 0 && units < INT32_MAX / 8 && rec->type.rank == 2 &&
+           rec->type.dims[0] == units && rec->type.dims[1] == units;
 }
 
 static nrw_status raise_sequence(rewriting *r, bool *done) {
