@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/wide.h"
 #include "ops/floats.h"
 #include "ops/move.h"
 #include "ops/tflite_fixed.h"
@@ -174,10 +175,10 @@ static nrw_status set_output(nrw_eval *e, job *j) {
 
 /* One step of one sample. */
 
-static int32_t dot(const int8_t *a, const int8_t *b, int64_t n, int32_t from) {
-    int64_t sum = from;
-    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
-    return (int32_t)(uint32_t)sum;
+NRW_WIDE static int32_t dot(const int8_t *a, const int8_t *b, int64_t n, int32_t from) {
+    uint32_t sum = (uint32_t)from;
+    for (int64_t i = 0; i < n; i++) sum += (uint32_t)(a[i] * b[i]);
+    return (int32_t)sum;
 }
 
 static int16_t to_16(int64_t x) {

@@ -356,6 +356,16 @@ def test_transposed_convolution_of_mediapipe(compare):
     compare(n, y)
 
 
+def test_pools_that_remember(compare):
+    n = Net(19)
+    window = np.array([2, 2, 2, 2, 2, 0, 0, 0, 0, 0], np.int32).tobytes()
+    pooled, places = n.tensor((1, 3, 4, 3)), n.tensor((1, 3, 4, 3))
+    x = n.input((1, 6, 8, 3))
+    n.op("MaxPoolingWithArgmax2D", [x], [pooled, places], custom=window)
+    y = n.op("MaxUnpooling2D", [pooled, places], [n.tensor((1, 6, 8, 3))], custom=window)
+    compare(n, y, pooled)
+
+
 @pytest.mark.parametrize("yes", [False, True])
 def test_if(compare, yes):
     """The branches take quantized values and give them back."""
