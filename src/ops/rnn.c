@@ -51,6 +51,7 @@ typedef struct rnn {
     bool reverse[2], input_forget, linear_before_reset;
     int64_t steps, batch, input, hidden; /* unknown: < 0 */
     float clip;                          /* 0: none */
+    float cell_clip;                     /* of an LSTM's cells, as TensorFlow Lite has it */
     activation act[2][3];
     const int64_t *lengths; /* [batch] */
 } rnn;
@@ -106,6 +107,7 @@ static nrw_status read_attributes(const nrw_node *n, rnn *r, nrw_error *err) {
     }
     r->layout = nrw_attr_int(n, "layout", 0) != 0;
     r->clip = nrw_attr_float(n, "clip", 0);
+    r->cell_clip = r->kind == KIND_LSTM ? nrw_attr_float(n, "cell_clip", 0) : 0;
     r->input_forget = nrw_attr_int(n, "input_forget", 0) != 0;
     r->linear_before_reset = r->kind == KIND_GRU && nrw_attr_int(n, "linear_before_reset", 0) != 0;
     return read_activations(n, r, err);
@@ -278,7 +280,9 @@ static int64_t macs(const nrw_node *n, const nrw_type *const *in, const nrw_type
 static const nrw_attr_def rnn_attrs[] = {COMMON_ATTRS, {0}};
 static const nrw_attr_def gru_attrs[] = {
     COMMON_ATTRS, {"linear_before_reset", NRW_ATTR_INT, false}, {0}};
-static const nrw_attr_def lstm_attrs[] = {COMMON_ATTRS, {"input_forget", NRW_ATTR_INT, false}, {0}};
+/* cell_clip is not ONNX's: the writer of its files leaves it out. */
+static const nrw_attr_def lstm_attrs[] = {
+    COMMON_ATTRS, {"input_forget", NRW_ATTR_INT, false}, {"cell_clip", NRW_ATTR_FLOAT, false}, {0}};
 
 static const nrw_case rnn_cases[] = {{"graph main(%x: f32[5,2,4], %h: f32[1,2,6]) {\n"
                                       "  const %w: f32[1,6,4] = random 1\n"

@@ -92,6 +92,7 @@ static void RNN_UNITS(const JOB *j, int64_t b, int64_t time, int64_t u, int64_t 
 static void LSTM_UNITS(const JOB *j, int64_t b, int64_t time, int64_t u, int64_t n, REAL *gate) {
     const rnn *r = j->n;
     const activation *act = r->act[j->direction];
+    const REAL most = (REAL)r->cell_clip;
     REAL clip = (REAL)r->clip, *c = j->c + b * r->hidden + u, *in[4], state[UNITS];
     for (int g = 0; g < 4; g++) {
         const REAL *xw = XW_ROW(j, b, time) + g * r->hidden + u;
@@ -109,6 +110,7 @@ static void LSTM_UNITS(const JOB *j, int64_t b, int64_t time, int64_t u, int64_t
     for (int64_t i = 0; i < n; i++) {
         REAL forget = r->input_forget ? 1 - in[0][i] : in[2][i];
         c[i] = forget * c[i] + in[0][i] * in[3][i];
+        if (most > 0) c[i] = c[i] > most ? most : c[i] < -most ? -most : c[i];
         state[i] = c[i];
         if (p != NULL) in[1][i] += p[r->hidden + i] * c[i];
     }

@@ -205,6 +205,11 @@ static int last_used(nrw_value *const *list, int n) {
     return n;
 }
 
+/* What operators of ONNX's own have in Narrow only. */
+static bool is_ours(const nrw_node *n, const nrw_attr *a) {
+    return n->domain[0] == 0 && strcmp(n->type, "LSTM") == 0 && strcmp(a->name, "cell_clip") == 0;
+}
+
 static nrw_status put_node(nrw_onnx_exporter *x, const nrw_node *n) {
     nrw_pb_mark mark = nrw_pb_begin(&x->w, GRAPH_NODE);
     int n_in = last_used(n->inputs, n->n_inputs), n_out = last_used(n->outputs, n->n_outputs);
@@ -216,7 +221,9 @@ static nrw_status put_node(nrw_onnx_exporter *x, const nrw_node *n) {
     }
     if (!n->nameless) nrw_pb_put_text(&x->w, NODE_NAME, n->name);
     nrw_pb_put_text(&x->w, NODE_OP_TYPE, n->type);
-    for (int i = 0; i < n->n_attrs; i++) NRW_TRY(put_attr(x, &n->attrs[i]));
+    for (int i = 0; i < n->n_attrs; i++) {
+        if (!is_ours(n, &n->attrs[i])) NRW_TRY(put_attr(x, &n->attrs[i]));
+    }
     if (n->domain[0] != 0) nrw_pb_put_text(&x->w, NODE_DOMAIN, n->domain);
     nrw_pb_end(&x->w, mark);
     return NRW_OK;

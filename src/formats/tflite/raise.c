@@ -5,9 +5,22 @@
 #include "formats/tflite/tflite.h"
 
 static const nrw_tflite_rule *const families[] = {
-    nrw_tflite_conv_rules, nrw_tflite_math_rules,   nrw_tflite_move_rules,
-    nrw_tflite_pick_rules, nrw_tflite_reduce_rules, NULL,
+    nrw_tflite_control_rules,
+    nrw_tflite_effect_rules,
+    nrw_tflite_conv_rules,
+    nrw_tflite_lstm_rules,
+    nrw_tflite_math_rules,
+    nrw_tflite_move_rules,
+    nrw_tflite_pick_rules,
+    nrw_tflite_reduce_rules,
+    nrw_tflite_rnn_rules,
+    nrw_tflite_signal_rules,
+    NULL,
 };
+
+static const nrw_tflite_rule *const effect_families[] = {nrw_tflite_effect_rules, NULL};
+static const nrw_tflite_rule *const complex_families[] = {nrw_tflite_complex_rules, NULL};
+static const nrw_tflite_rule *const custom_families[] = {nrw_tflite_custom_rules, NULL};
 
 /* Operators without options that mean the same in both formats: rows of src/ops say which. */
 static const nrw_op *same_operator(const nrw_tflite_builtin *b) {
@@ -21,6 +34,10 @@ static nrw_status rename_operator(rewriting *r, bool *done) {
     return NRW_OK;
 }
 
+static bool is_complex(const nrw_value *v) {
+    return v != NULL && v->type.dtype == NRW_C64;
+}
+
 nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
     static const nrw_tflite_rule same = {"", rename_operator};
     rewriting r = {.graph = n->graph,
@@ -30,11 +47,18 @@ nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
                    .scope = s,
                    .err = s->reader->err};
     bool done;
-    if (n->op != NULL || n->n_outputs < 1 || n->outputs[0] == NULL ||
-        rule_int(&r, "custom", 0) != 0)
-        return NRW_OK;
-    const nrw_tflite_rule *rule = nrw_tflite_find_rule(families, n->type);
-    if (rule == NULL && same_operator(nrw_tflite_builtin_named(n->type)) != NULL) rule = &same;
+    const bool custom = rule_int(&r, "custom", 0) != 0;
+    if (n->n_outputs < 1 || n->outputs[0] == NULL) {
+        const nrw_tflite_rule *effect =
+            custom ? NULL : nrw_tflite_find_rule(effect_families, n->type);
+        return effect != NULL ? nrw_tflite_apply(&r, effect, &done) : NRW_OK;
+    }
+    const nrw_tflite_rule *rule = NULL;
+    if (is_complex(rule_in(&r, 0)) || is_complex(n->outputs[0]))
+        rule = nrw_tflite_find_rule(complex_families, n->type);
+    if (rule == NULL) rule = nrw_tflite_find_rule(custom ? custom_families : families, n->type);
+    if (rule == NULL && !custom && same_operator(nrw_tflite_builtin_named(n->type)) != NULL)
+        rule = &same;
     return rule != NULL ? nrw_tflite_apply(&r, rule, &done) : NRW_OK;
 }
 

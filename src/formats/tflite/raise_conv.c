@@ -211,14 +211,13 @@ static nrw_status raise_conv3d(rewriting *r, bool *done) {
 
 /* The shape of the output says what is cut off, or left over, around the sums. */
 static bool set_transposed_window(rewriting *r, nrw_value *v, const window *w, const nrw_value *x,
-                                  const int64_t *out) {
+                                  bool same, const int64_t *out) {
     int64_t pads[6] = {0}, extra[3] = {0};
     for (int i = 0; i < w->n; i++) {
         if (x->type.dims[1 + i] < 0) return false;
         const int64_t reach = (w->kernel[i] - 1) * w->dilation[i] + 1;
         const int64_t full = (x->type.dims[1 + i] - 1) * w->stride[i] + reach;
-        if (rule_int(r, "padding", SAME) == SAME)
-            same_pads(w, i, out[1 + i], &pads[i], &pads[w->n + i]);
+        if (same) same_pads(w, i, out[1 + i], &pads[i], &pads[w->n + i]);
         extra[i] = out[1 + i] - (full - pads[i] - pads[w->n + i]);
         if (extra[i] < 0) {
             pads[w->n + i] -= extra[i];
@@ -247,7 +246,8 @@ static nrw_status raise_transposed(rewriting *r, const window *win, int rank, co
     }
     nrw_value *v = EMIT(r, "ConvTranspose", rule_to_first(r, x, rank), rule_turn(r, w, rank, perm),
                         rule_in(r, 3));
-    if (r->failed || !set_transposed_window(r, v, win, x, out)) return NRW_OK;
+    const bool same = rule_int(r, "padding", SAME) == SAME;
+    if (r->failed || !set_transposed_window(r, v, win, x, same, out)) return NRW_OK;
     finish_convolution(r, v, rank);
     *done = true;
     return NRW_OK;
@@ -259,6 +259,28 @@ static nrw_status raise_transpose_conv(rewriting *r, bool *done) {
     const int64_t *d = rule_in(r, 1)->type.dims;
     window win = read_window2(r, d[1], d[2]);
     return raise_transposed(r, &win, 4, perm, done);
+}
+
+/* MediaPipe's operator, which XNNPACK runs; its options are the struct TfLiteTransposeConvParams of
+ * lite/core/c/builtin_op_data.h as it lies in memory: padding (1 for SAME), strides. */
+nrw_status nrw_tflite_raise_transpose_bias(rewriting *r, bool *done) {
+    static const int64_t perm[4] = {3, 0, 1, 2};
+    const nrw_attr *options = nrw_node_attr(r->node, "custom_options");
+    nrw_value *x = rule_in(r, 0), *w = rule_in(r, 1), *y = rule_out(r);
+    int32_t given[3];
+    if (options == NULL || options->s.size < sizeof given || !has_rank(x, 4) || !has_rank(w, 4) ||
+        !has_rank(y, 4) || !rule_is_static(w) || !rule_is_static(y))
+        return NRW_OK;
+    memcpy(given, options->s.data, sizeof given);
+    const window win = {2, {w->type.dims[1], w->type.dims[2]}, {given[2], given[1]}, {1, 1}};
+    if (!is_positive(&win) || given[0] < 1 || given[0] > 2) return NRW_OK;
+    nrw_value *v =
+        EMIT(r, "ConvTranspose", rule_to_first(r, x, 4), rule_turn(r, w, 4, perm), rule_in(r, 2));
+    if (r->failed || !set_transposed_window(r, v, &win, x, given[0] == 1, y->type.dims))
+        return NRW_OK;
+    finish_convolution(r, v, 4);
+    *done = true;
+    return NRW_OK;
 }
 
 static nrw_status raise_conv3d_transpose(rewriting *r, bool *done) {

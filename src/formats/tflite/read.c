@@ -144,6 +144,24 @@ static nrw_status read_inputs(nrw_tflite_scope *s, nrw_node *n, const nrw_fb_vec
     return nrw_node_set_int(n, "intermediates", (int64_t)intermediates->n, r->err);
 }
 
+int nrw_tflite_read_count(nrw_tflite_scope *s, const nrw_value *v) {
+    if (s->reads == NULL) {
+        s->reads = nrw_arena_calloc(&s->reader->scratch, s->tensors.n + 1, sizeof *s->reads);
+        for (size_t i = 0; s->reads != NULL && i < s->operators.n; i++) {
+            const nrw_fb_table op = nrw_fb_table_at(&s->operators, i);
+            const nrw_fb_vector in = nrw_fb_vec(&op, OP_INPUTS, 4);
+            for (size_t k = 0; k < in.n; k++) {
+                const int64_t index = nrw_fb_int_at(&in, NRW_FB_I32, k);
+                if (index >= 0 && (uint64_t)index < s->tensors.n) s->reads[index]++;
+            }
+        }
+    }
+    int n = 0;
+    for (size_t i = 0; s->reads != NULL && i < s->tensors.n; i++)
+        n += s->values[i] == v ? s->reads[i] : 0;
+    return s->reads != NULL ? n : -1;
+}
+
 static nrw_status read_operator(nrw_tflite_scope *s, const nrw_fb_table *op) {
     nrw_tflite_reader *r = s->reader;
     const nrw_fb_vector in = nrw_fb_vec(op, OP_INPUTS, 4), out = nrw_fb_vec(op, OP_OUTPUTS, 4);
@@ -211,7 +229,7 @@ static nrw_status read_inputs_of_graph(nrw_tflite_scope *s, const nrw_fb_table *
 
 static nrw_status read_nodes(nrw_tflite_scope *s, const nrw_fb_table *t) {
     nrw_tflite_reader *r = s->reader;
-    const nrw_fb_vector ops = nrw_fb_vec(t, GRAPH_OPERATORS, 4);
+    const nrw_fb_vector ops = s->operators = nrw_fb_vec(t, GRAPH_OPERATORS, 4);
     NRW_TRY(nrw_fb_check(&r->fb, r->err));
     if (ops.n > r->operators)
         NRW_FAIL(r->err, NRW_ERR_UNSUPPORTED, "more than %d operators", most_operators);
@@ -400,6 +418,8 @@ static nrw_status read(nrw_model *m, const char *path, nrw_mapping bytes, nrw_er
     m->format = "tflite";
     nrw_arena_init(&r.scratch, m->arena.allocator);
     nrw_map_init(&r.taken, &r.scratch);
+    nrw_map_init(&r.variables, &r.scratch);
+    nrw_map_init(&r.handles, &r.scratch);
     const nrw_fb_table root = nrw_fb_open(&r.fb, bytes.data, bytes.size, NRW_TFLITE_IDENTIFIER);
     nrw_status st = read_model(&r, &root);
     nrw_arena_free(&r.scratch);

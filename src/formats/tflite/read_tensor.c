@@ -29,7 +29,8 @@ static nrw_status read_dims(nrw_tflite_scope *s, tensor *t) {
         t->dims[i] = nrw_fb_int_at(&dims, NRW_FB_I32, i);
         if (t->dims[i] < 0)
             NRW_FAIL(err, NRW_ERR_FORMAT, "dimension %zu is %" PRId64, i, t->dims[i]);
-        const bool fixed = open.n != dims.n || nrw_fb_int_at(&open, NRW_FB_I32, i) >= 0;
+        const bool fixed = s->reader->varying == 0 &&
+                           (open.n != dims.n || nrw_fb_int_at(&open, NRW_FB_I32, i) >= 0);
         t->type.dims[i] = fixed ? t->dims[i] : NRW_DIM_UNKNOWN;
     }
     return NRW_OK;
@@ -374,6 +375,8 @@ static nrw_status make_zeros(nrw_tflite_scope *s, tensor *t, nrw_value **out) {
     size_t bytes;
     NRW_TRY(nrw_checked_bytes(t->type.dtype, t->type.rank, t->dims, &bytes, r->err));
     if (bytes > most) NRW_FAIL(r->err, NRW_ERR_UNSUPPORTED, "%zu bytes of state", bytes);
+    if (r->looping > 0 && nrw_fb_int(&t->t, TENSOR_IS_VARIABLE, NRW_FB_BOOL, 0) != 0)
+        NRW_FAIL(r->err, NRW_ERR_UNSUPPORTED, "a state within what may run again");
     NRW_TRY(nrw_tensor_new(&r->model->arena, t->type.dtype, t->type.rank, t->dims, &x, r->err));
     if (t->quant != NULL && t->type.dtype != NRW_I64) {
         const int64_t n = nrw_tensor_count(&x);

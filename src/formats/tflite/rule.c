@@ -38,7 +38,8 @@ nrw_value *rule_emit(rewriting *r, const char *type, int n_in, nrw_value *const 
     while (n_in > 0 && in[n_in - 1] == NULL) n_in--;
     /* Nobody infers the shapes of operators of TensorFlow Lite: most of what rules make on the way
      * looks like the output, and rules say where it does not. */
-    nrw_value *v = nrw_value_new(r->graph, NULL, r->domain[0] != 0 ? &rule_out(r)->type : NULL);
+    const bool lowers = r->scope == NULL && r->domain[0] != 0;
+    nrw_value *v = nrw_value_new(r->graph, NULL, lowers ? &rule_out(r)->type : NULL);
     nrw_node *n = nrw_node_new(r->graph, nrw_op_find(type, r->domain), type, r->domain, NULL, n_in,
                                1, r->node);
     if (v == NULL || n == NULL) return fail(r);

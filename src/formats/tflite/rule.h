@@ -57,8 +57,14 @@ typedef struct nrw_tflite_rule {
 } nrw_tflite_rule;
 
 /* Each list ends with a NULL type. */
-extern const nrw_tflite_rule nrw_tflite_conv_rules[], nrw_tflite_math_rules[],
-    nrw_tflite_move_rules[], nrw_tflite_pick_rules[], nrw_tflite_reduce_rules[];
+extern const nrw_tflite_rule nrw_tflite_control_rules[], nrw_tflite_conv_rules[],
+    nrw_tflite_lstm_rules[], nrw_tflite_math_rules[], nrw_tflite_move_rules[],
+    nrw_tflite_pick_rules[], nrw_tflite_reduce_rules[], nrw_tflite_rnn_rules[],
+    nrw_tflite_signal_rules[];
+/* Of operators that need no outputs, of custom ones, and of complex numbers. */
+extern const nrw_tflite_rule nrw_tflite_effect_rules[], nrw_tflite_custom_rules[],
+    nrw_tflite_complex_rules[];
+nrw_status nrw_tflite_raise_transpose_bias(rewriting *r, bool *done) NRW_MUST_CHECK;
 /* The other way: what minds where channels lie, and all the rest. */
 extern const nrw_tflite_rule nrw_tflite_lower_image_rules[], nrw_tflite_lower_math_rules[],
     nrw_tflite_lower_move_rules[];

@@ -52,6 +52,27 @@ static nrw_status add_tensor(writer *w, const nrw_value *v) {
     return NRW_OK;
 }
 
+/* Operators with a memory take states and give them as further outputs, i + 1 for state i; in a
+ * file they are one variable each, which all operators share that hand it on. -1: there is no state
+ * i. */
+static int state_input(const nrw_node *n, int i) {
+    if (strcmp(n->domain, "tflite") != 0) return -1;
+    if (strcmp(n->type, "SVDF") == 0) return i == 0 ? 4 : -1;
+    return strcmp(n->type, "UNIDIRECTIONAL_SEQUENCE_LSTM") == 0 ? 18 + i : -1;
+}
+
+static nrw_status add_outputs(writer *w, const nrw_node *n) {
+    for (int i = 0; i < n->n_outputs; i++) {
+        const int at = i == 1 || i == 2 ? state_input(n, i - 1) : -1;
+        const nrw_value *state = at >= 0 && at < n->n_inputs ? n->inputs[at] : NULL;
+        if (state != NULL && n->outputs[i] != NULL)
+            w->index[n->outputs[i]->id] = w->index[state->id];
+        else
+            NRW_TRY(add_tensor(w, n->outputs[i]));
+    }
+    return NRW_OK;
+}
+
 static nrw_status collect_tensors(writer *w) {
     const nrw_graph *g = w->model->graph;
     w->index = nrw_arena_calloc(&w->scratch, (size_t)w->model->n_values + 1, sizeof *w->index);
@@ -59,7 +80,7 @@ static nrw_status collect_tensors(writer *w) {
     for (int i = 0; i < g->n_inputs; i++) NRW_TRY(add_tensor(w, g->inputs[i]));
     for (const nrw_node *n = g->first; n != NULL; n = n->next) {
         for (int i = 0; i < n->n_inputs; i++) NRW_TRY(add_tensor(w, n->inputs[i]));
-        for (int i = 0; i < n->n_outputs; i++) NRW_TRY(add_tensor(w, n->outputs[i]));
+        NRW_TRY(add_outputs(w, n));
     }
     for (int i = 0; i < g->n_outputs; i++) NRW_TRY(add_tensor(w, g->outputs[i]));
     return NRW_OK;
@@ -334,17 +355,33 @@ static nrw_fb_ref put_indices(writer *w, nrw_value *const *list, int n) {
     return nrw_fb_put_vec(&w->b, out, (size_t)n, sizeof *out);
 }
 
+/* A state that others see as well has no place in a file, nor have sequences from behind. */
+static nrw_status check_states(const nrw_node *n, nrw_error *err) {
+    bool fits = nrw_attr_int(n, "reverse", 0) == 0;
+    for (int i = 0; i < 2; i++) {
+        const int at = state_input(n, i);
+        if (at < 0) continue;
+        const nrw_value *v = at < n->n_inputs ? n->inputs[at] : NULL;
+        fits = fits && v != NULL && v->n_uses == 1 && v->uses[0].node == n &&
+               (v->is_state || (v->producer != NULL && state_input(v->producer, 0) >= 0));
+    }
+    if (!fits) NRW_FAIL(err, NRW_ERR_UNSUPPORTED, "a state elsewhere, or a backward sequence");
+    return NRW_OK;
+}
+
 static nrw_status put_operator(writer *w, const nrw_node *n, nrw_fb_ref *out) {
     const bool custom = nrw_attr_int(n, "custom", 0) != 0;
     const nrw_tflite_builtin *b = custom ? NULL : nrw_tflite_builtin_named(n->type);
     const nrw_attr *raw = custom ? nrw_node_attr(n, "custom_options") : NULL;
     const int extra = (int)nrw_attr_int(n, "intermediates", 0);
     uint32_t code = 0;
+    NRW_TRY(check_states(n, w->err));
     NRW_TRY(put_code(w, n, &code));
     const nrw_fb_ref options = b != NULL && b->options != 0 ? put_options(w, n, b) : 0;
     const nrw_fb_ref bytes = raw != NULL ? nrw_fb_put_vec(&w->b, raw->s.data, raw->s.size, 1) : 0;
     const nrw_fb_ref in = put_indices(w, n->inputs, n->n_inputs - extra);
-    const nrw_fb_ref outputs = put_indices(w, n->outputs, n->n_outputs);
+    const int n_out = state_input(n, 0) >= 0 ? 1 : n->n_outputs;
+    const nrw_fb_ref outputs = put_indices(w, n->outputs, n_out);
     const nrw_fb_ref inter = extra > 0 ? put_indices(w, n->inputs + n->n_inputs - extra, extra) : 0;
     const bool second = options != 0 && b->options > 1000;
     nrw_fb_begin(&w->b);
