@@ -321,8 +321,13 @@ static nrw_status run_by_images(nrw_eval *e, const conv_state *s, const nrw_conv
         for (int64_t o = 0; o < channels; o++) {
             const float b = added != NULL ? added[o] : 0, w = s->weights.scale[o];
             float *to = y + (i * channels + o) * pixels;
-            for (int64_t p = 0; p < pixels; p++)
-                to[p] = nrw_litert_real(acc[o * pixels + p], q->scale[i], w, b);
+            const int32_t *sum = acc + o * pixels;
+            if (q->rounding == NRW_ROUND_LITERT) {
+                for (int64_t p = 0; p < pixels; p++)
+                    to[p] = nrw_litert_real(sum[p], q->scale[i], w, b);
+            } else {
+                for (int64_t p = 0; p < pixels; p++) to[p] = (float)sum[p] * w * q->scale[i] + b;
+            }
         }
     }
     return nrw_floats_done(e, 0, y);

@@ -167,8 +167,12 @@ static void quantize_parts(void *arg, int64_t task, int worker) {
         const float *x = job->from + i * job->n;
         float lo, hi;
         range_of(x, job->n, &lo, &hi);
-        nrw_litert_quantize(job->kernels, lo, hi, x, job->n, job->to + i * job->n,
-                            &job->p->scale[i], &job->p->zero[i]);
+        uint8_t *to = job->to + i * job->n;
+        if (job->p->q.rounding == NRW_ROUND_LITERT)
+            nrw_litert_quantize(job->kernels, lo, hi, x, job->n, to, &job->p->scale[i],
+                                &job->p->zero[i]);
+        else
+            nrw_litert_quantize_own(lo, hi, x, job->n, to, &job->p->scale[i], &job->p->zero[i]);
     }
 }
 

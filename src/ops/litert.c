@@ -164,3 +164,25 @@ void nrw_litert_quantize(const nrw_kernels *kn, float lo, float hi, const float 
         y[i] = (uint8_t)(v != v ? *zero : v < 0 ? 0 : v > 255 ? 255 : (int32_t)v);
     }
 }
+
+/* LiteRT, lite/kernels/internal/optimized/neon_tensor_utils.cc, AsymmetricQuantizeFloats: the zero
+ * point in doubles, halves away from zero before it is added. */
+void nrw_litert_quantize_own(float lo, float hi, const float *x, int64_t n, uint8_t *y,
+                             float *scale, int32_t *zero) {
+    *scale = 1;
+    *zero = 128;
+    if (lo != hi) {
+        const double step = (hi - lo) / 255.0, low = lo / step, high = hi / step;
+        const double z = 128 - low < 127 + high ? -128 - low : 127 - high;
+        *zero = z <= -128 ? 0 : z >= 127 ? 255 : (int32_t)round(z) + 128;
+        *scale = (float)step;
+    }
+    const float factor = (float)(1.0 / *scale);
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] * factor;
+        v = v > -1000.0f ? v : -1000.0f; /* NaN, too */
+        v = v < 1000.0f ? v : 1000.0f;
+        const int32_t b = (int32_t)(v + (v < 0 ? -0.5f : 0.5f)) + *zero;
+        y[i] = (uint8_t)(b < 0 ? 0 : b > 255 ? 255 : b);
+    }
+}

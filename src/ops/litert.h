@@ -16,10 +16,12 @@ static inline float nrw_litert_real(int32_t sum, float x_scale, float w_scale, f
     return (float)((double)((float)sum * x_scale) * w_scale + bias);
 }
 
-/* n reals of the range [lo, hi], zero among it, to bytes as XNNPACK measures data beside integer
- * weights; with their parameters. */
+/* n reals of the range [lo, hi], zero among it, to bytes with parameters of their own: data beside
+ * integer weights as XNNPACK, or LiteRT's own kernels, measure them. */
 void nrw_litert_quantize(const nrw_kernels *kn, float lo, float hi, const float *x, int64_t n,
                          uint8_t *y, float *scale, int32_t *zero);
+void nrw_litert_quantize_own(float lo, float hi, const float *x, int64_t n, uint8_t *y,
+                             float *scale, int32_t *zero);
 
 /* The mean of n integers as they lie in the file, halves away from zero; shift: how much is to be
  * taken off a byte of the engine to get the file's (128 for flipped ones). */

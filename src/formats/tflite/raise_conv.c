@@ -84,7 +84,7 @@ static bool is_hybrid(const nrw_value *x, const nrw_value *w) {
 }
 
 /* Data as the runtime measures them, run by run. */
-static nrw_value *measured(rewriting *r, nrw_value *x) {
+static nrw_value *measured(rewriting *r, nrw_value *x, nrw_rounding rounding) {
     if (r->failed) return NULL;
     nrw_quant *q = nrw_arena_calloc(&r->graph->model->arena, 1, sizeof *q);
     nrw_value *v = nrw_value_new(r->graph, NULL, &x->type);
@@ -94,8 +94,8 @@ static nrw_value *measured(rewriting *r, nrw_value *x) {
         r->failed = true;
         return NULL;
     }
-    *q = (nrw_quant){
-        .dtype = NRW_U8, .axis = -1, .count = 1, .dynamic = true, .rounding = NRW_ROUND_LITERT};
+    *q =
+        (nrw_quant){.dtype = NRW_U8, .axis = -1, .count = 1, .dynamic = true, .rounding = rounding};
     v->quant = q;
     nrw_node_set_output(n, 0, v);
     return v;
@@ -141,16 +141,16 @@ static nrw_value *rows_product(rewriting *r, nrw_value *x, nrw_value *w, nrw_val
     const bool flat = x->type.rank == 2 && (x->type.dims[1] == depth || x->type.dims[1] < 0);
     const bool hybrid = is_hybrid(x, w);
     nrw_value *rows = flat ? x : rule_reshape(r, x, 2, (int64_t[]){-1, depth});
-    if (hybrid) rows = measured(r, rows);
+    if (hybrid) rows = measured(r, rows, NRW_ROUND_LITERT);
     if (w->type.rank != 2) w = as_matrix(r, w, units, depth);
     nrw_value *v = EMIT(r, "Gemm", rows, w, bias);
     return rule_quant_as(r, rule_set_int(r, v, "transB", 1), rule_out(r));
 }
 
 /* The data of a convolution with channels first. */
-static nrw_value *image(rewriting *r, nrw_value *x, const nrw_value *w) {
+static nrw_value *image(rewriting *r, nrw_value *x, const nrw_value *w, nrw_rounding rounding) {
     nrw_value *v = rule_to_first(r, x, x->type.rank);
-    return is_hybrid(x, w) ? measured(r, v) : v;
+    return is_hybrid(x, w) ? measured(r, v, rounding) : v;
 }
 
 static void finish_convolution(rewriting *r, nrw_value *v, int rank) {
@@ -173,7 +173,7 @@ static nrw_status raise_conv2d(rewriting *r, bool *done) {
         rule_finish_activated(r, rule_quant_as(r, y, rule_out(r)));
         return NRW_OK;
     }
-    nrw_value *in = image(r, x, w);
+    nrw_value *in = image(r, x, w, NRW_ROUND_LITERT);
     nrw_value *v = EMIT(r, "Conv", in, rule_to_first(r, w, 4), rule_in(r, 2));
     v = rule_set_int(r, v, "group", channels > 0 ? channels / d[3] : 1);
     finish_convolution(r, set_window(r, v, &win, x, true), 4);
@@ -187,7 +187,8 @@ static nrw_status raise_depthwise(rewriting *r, bool *done) {
     const int64_t *d = w->type.dims, channels = x->type.dims[3];
     const window win = read_window2(r, d[1], d[2]);
     if (!is_positive(&win) || channels < 1 || d[0] != 1 || d[3] % channels != 0) return NRW_OK;
-    nrw_value *in = image(r, x, w);
+    /* Not XNNPACK's: LiteRT's own kernel runs these. */
+    nrw_value *in = image(r, x, w, NRW_ROUND_LITERT_U8);
     nrw_value *v = EMIT(r, "Conv", in, rule_turn(r, w, 4, perm), rule_in(r, 2));
     v = rule_set_int(r, v, "group", channels);
     finish_convolution(r, set_window(r, v, &win, x, true), 4);
