@@ -1,4 +1,5 @@
 /* Reading: which rule raises an operator. */
+#include <stdio.h>
 #include <string.h>
 
 #include "formats/tflite/rule.h"
@@ -21,6 +22,45 @@ static nrw_status rename_operator(rewriting *r, bool *done) {
     return NRW_OK;
 }
 
+/* How many inputs an operator cannot do without: two unless it is listed here. */
+static int needed(const char *type) {
+    static const struct {
+        int n;
+        const char *types; /* between spaces */
+    } rows[] = {
+        {1, " ABS AVERAGE_POOL_2D BITCAST BUCKETIZE CAST CEIL CONCATENATION COS DENSIFY "
+            "DEPTH_TO_SPACE DEQUANTIZE ELU EXP FAKE_QUANT FLOOR GELU HARD_SWISH L2_NORMALIZATION "
+            "L2_POOL_2D LEAKY_RELU LOCAL_RESPONSE_NORMALIZATION LOG LOGICAL_NOT LOGISTIC "
+            "LOG_SOFTMAX MATRIX_DIAG MAX_POOL_2D NEG QUANTIZE RANK RELU RELU6 RELU_0_TO_1 "
+            "RELU_N1_TO_1 RESHAPE ROUND RSQRT SHAPE SIGN SIN SOFTMAX SPACE_TO_DEPTH SQRT SQUARE "
+            "SQUEEZE TANH TRANSPOSE UNIQUE UNPACK WHERE ZEROS_LIKE ADD_N PACK "},
+        {3, " BATCH_TO_SPACE_ND CONV_3D_TRANSPOSE DYNAMIC_UPDATE_SLICE PADV2 RANGE SCATTER_ND "
+            "SELECT SELECT_V2 SLICE SPACE_TO_BATCH_ND SPLIT_V TRANSPOSE_CONV UNSORTED_SEGMENT_MAX "
+            "UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_SUM "},
+        {4, " ONE_HOT SPARSE_TO_DENSE STRIDED_SLICE "},
+        {5, " NON_MAX_SUPPRESSION_V4 "},
+        {6, " NON_MAX_SUPPRESSION_V5 "},
+    };
+    char word[64];
+    snprintf(word, sizeof word, " %s ", type);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strstr(rows[i].types, word) != NULL) return rows[i].n;
+    }
+    return 2;
+}
+
+/* Rules do not ask whether an input is there, but for a bias, which may be left out. */
+static nrw_status check_inputs(const nrw_node *n, nrw_error *err) {
+    const bool biased = strstr(n->type, "CONV") != NULL || strcmp(n->type, "FULLY_CONNECTED") == 0;
+    const int must = needed(n->type);
+    for (int i = 0; i < must || i < n->n_inputs; i++) {
+        if (i < n->n_inputs && n->inputs[i] != NULL) continue;
+        if (i >= must && biased) continue;
+        NRW_FAIL(err, NRW_ERR_FORMAT, "%s: its input %d is missing", n->type, i);
+    }
+    return NRW_OK;
+}
+
 nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
     static const nrw_tflite_rule same = {"", rename_operator};
     rewriting r = {.graph = n->graph,
@@ -35,7 +75,9 @@ nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
         return NRW_OK;
     const nrw_tflite_rule *rule = nrw_tflite_find_rule(families, n->type);
     if (rule == NULL && same_operator(nrw_tflite_builtin_named(n->type)) != NULL) rule = &same;
-    return rule != NULL ? nrw_tflite_apply(&r, rule, &done) : NRW_OK;
+    if (rule == NULL) return NRW_OK;
+    NRW_TRY(check_inputs(n, r.err));
+    return nrw_tflite_apply(&r, rule, &done);
 }
 
 void nrw_tflite_list(void (*each)(void *user, const char *name, bool reads, bool writes),
