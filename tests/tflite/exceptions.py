@@ -8,11 +8,10 @@ import fnmatch
 # Operators with cases that Narrow does not list; it refuses them by name.
 UNLISTED = """
     ASSIGN_VARIABLE AudioSpectrogram BIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_RNN
-    BITWISE_XOR CALL_ONCE COMPLEX_ABS DILATE EMBEDDING_LOOKUP_SPARSE HASHTABLE HASHTABLE_FIND
+    CALL_ONCE COMPLEX_ABS DILATE EMBEDDING_LOOKUP_SPARSE HASHTABLE HASHTABLE_FIND
     HASHTABLE_IMPORT HASHTABLE_LOOKUP HASHTABLE_SIZE IF IMAG LSH_PROJECTION LSTM MULTINOMIAL
     Mfcc RANDOM_STANDARD_NORMAL RANDOM_UNIFORM READ_VARIABLE REAL REDUCE_WINDOW RFFT2D RNN
-    STABLEHLO_ADD STABLEHLO_AND STABLEHLO_CASE STABLEHLO_COMPOSITE STABLEHLO_GATHER
-    STABLEHLO_MAXIMUM STABLEHLO_MINIMUM STABLEHLO_MULTIPLY STABLEHLO_PAD STABLEHLO_REDUCE_WINDOW
+    STABLEHLO_CASE STABLEHLO_COMPOSITE STABLEHLO_GATHER STABLEHLO_PAD STABLEHLO_REDUCE_WINDOW
     STABLEHLO_RNG_BIT_GENERATOR STABLEHLO_SCATTER STABLEHLO_SHIFT_LEFT SVDF
     TFLite_Detection_PostProcess UNIDIRECTIONAL_SEQUENCE_LSTM UNIDIRECTIONAL_SEQUENCE_RNN
     VAR_HANDLE WHILE aeq.hadamard_rotation
@@ -23,10 +22,6 @@ REFUSED = {
     "transpose_conv_shape_input*": "the size of the output comes as an input",
     "mul_complex64": "complex numbers",
     "cast_*complex64*": "complex numbers",
-    "add_n_?_int32": "ONNX's Sum adds no integers",
-    "arg_max_bool_input": "truth values have no order in ONNX",
-    "arg_min_bool_input": "truth values have no order in ONNX",
-    "fake_quant_positive": "a range without 0 in it",
     "transpose_inputs": "what is an attribute in ONNX comes as an input",
     "expand_dims_inputs": "what is an attribute in ONNX comes as an input",
     "strided_slice_inputs": "masks for places that are not known",
@@ -37,8 +32,6 @@ REFUSED = {
     "arg_min_inputs": "what is an attribute in ONNX comes as an input",
     "split_inputs": "what is an attribute in ONNX comes as an input",
     "bitcast_uint8_to_int16": "ONNX's BitCast keeps the number of elements",
-    "gather_int16_indices": "indices in ONNX have 32 bits at least",
-    "unsorted_segment_*_matrix*": "segments over more than one axis",
     "non_max_suppression_v4_inputs": "thresholds that come as inputs",
     "non_max_suppression_v5*": "suppression that lowers scores, which ONNX's does not",
 }
@@ -114,6 +107,15 @@ BUGS_TFLITE = {
     "graph_dynamic_batch3*": "the batch becomes 1 for good: no shape_signature is written",
 }
 BUGS_ONNX = {
+    "conv_2d_same_hybrid": "crashes: scales of activations that nobody has measured yet",
+    "conv_2d_same_hybrid_tensor": "crashes: as above",
+    "conv_2d_valid_relu_hybrid": "crashes: as above",
+    "conv_2d_valid_relu_hybrid_tensor": "crashes: as above",
+    "conv_2d_dilated_hybrid": "crashes: as above",
+    "conv_2d_stride2_hybrid": "crashes: as above",
+    "depthwise_conv_2d_*_hybrid": "crashes: as above",
+    "graph_residual_hybrid": "crashes: as above",
+    "graph_dynamic_batch3_hybrid": "crashes: as above",
     "dequantize_*int*": "a last step from integers to floats gets lost: the output stays integers",
 }
 

@@ -189,9 +189,10 @@ def write_onnx(files, case, wanted, outputs):
     out = files.path(case, ".onnx")
     done = support.narrow("convert", files.path(case, ".tflite"), out, timeout=60)
     if done.returncode != 0:
-        return "UNWRITTEN", f"status {done.returncode}: {done.stderr}"
+        return "BUGS_ONNX", f"status {done.returncode}: {done.stderr}"
     again = files.run(case, out)
-    fault = again.words or cases.differs(exactly(case), again.outputs, outputs)
+    # Models from .tflite files are rounded as LiteRT's kernels round, others by the contract.
+    fault = again.words or cases.differs(case, again.outputs, outputs)
     if fault:
         return "BUGS_ONNX", fault
     got = in_onnxruntime(out, case)
