@@ -22,7 +22,8 @@ IMAGENET = "scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
 def narrow(*args, command=NARROW, env=None, timeout=600):
     """Runs the command; never fails by itself."""
     return subprocess.run([command, *map(str, args)], capture_output=True, text=True, timeout=timeout,
-                          stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}, check=False)
+                          errors="surrogateescape", stdin=subprocess.DEVNULL,
+                          env={**os.environ, **(env or {})}, check=False)
 
 
 def ok(*args, **how):

@@ -122,7 +122,8 @@ NRW_API nrw_status nrw_print(const nrw_model *m, int64_t elide,
 NRW_API const char *nrw_dtype_title(nrw_dtype t);
 NRW_API size_t nrw_dtype_bytes(nrw_dtype t); /* of one element in memory */
 
-/* Operators that Narrow runs, in order of name, one call each; formats is a list such as "onnx
+/* Operators that Narrow runs, one call each: ONNX's in order of name, then those of TensorFlow
+ * Lite, of the domain "tflite", which run as what they are read as. formats is a list such as "onnx
  * tflite". */
 NRW_API nrw_status nrw_list_operators(nrw_context *c,
                                       void (*each)(void *user, const char *name, const char *domain,

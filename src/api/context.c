@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/context.h"
+#include "formats/tflite/tflite.h"
 #include "ir/dtype.h"
 #include "narrow/narrow.h"
 #include "ops/op.h"
@@ -55,6 +56,16 @@ size_t nrw_dtype_bytes(nrw_dtype t) {
     return (size_t)nrw_dtype_size(t);
 }
 
+typedef struct listing {
+    void (*each)(void *user, const char *name, const char *domain, const char *formats);
+    void *user;
+} listing;
+
+static void list_builtin(void *user, const char *name, bool reads, bool writes) {
+    const listing *l = user;
+    if (reads || writes) l->each(l->user, name, "tflite", "tflite");
+}
+
 nrw_status nrw_list_operators(nrw_context *c,
                               void (*each)(void *user, const char *name, const char *domain,
                                            const char *formats),
@@ -68,5 +79,7 @@ nrw_status nrw_list_operators(nrw_context *c,
     }
     nrw_arena_free(&scratch);
     if (list == NULL) NRW_OOM(err);
+    /* These run as the operators above that they are read as. */
+    nrw_tflite_list(list_builtin, &(listing){each, user});
     return NRW_OK;
 }

@@ -80,7 +80,7 @@ static nrw_value *const_of(nrw_graph *g, const char *name, nrw_dtype dtype, int 
                            const void *values) {
     nrw_tensor t;
     if (nrw_tensor_new(&g->model->arena, dtype, rank01, &n, &t, NULL) != NRW_OK) return NULL;
-    memcpy(t.data, values, nrw_tensor_bytes(&t));
+    if (n > 0) memcpy(t.data, values, nrw_tensor_bytes(&t));
     return nrw_const_new(g, name, &t);
 }
 

@@ -92,10 +92,17 @@ static void put_type(printer *p, const nrw_type *t, nrw_dtype dtype) {
     nrw_strbuf_puts(p->out, unwrap[t->kind]);
 }
 
+static void put_rounding(printer *p, const nrw_quant *q) {
+    if (q->rounding == NRW_ROUND_LITERT) nrw_strbuf_puts(p->out, ", litert");
+    if (q->rounding == NRW_ROUND_LITERT_U8) nrw_strbuf_puts(p->out, ", litert_u8");
+}
+
 static void put_quant(printer *p, const nrw_quant *q) {
     nrw_strbuf_printf(p->out, " q(%s", nrw_dtype_name(q->dtype));
     if (q->dynamic) {
-        nrw_strbuf_puts(p->out, ", dynamic)");
+        nrw_strbuf_puts(p->out, ", dynamic");
+        put_rounding(p, q);
+        nrw_strbuf_puts(p->out, ")");
         return;
     }
     bool list = q->axis >= 0;
@@ -111,8 +118,7 @@ static void put_quant(printer *p, const nrw_quant *q) {
         nrw_strbuf_printf(p->out, i > 0 ? ", %d" : "%d", q->zero_point[i]);
     }
     if (list) nrw_strbuf_puts(p->out, "]");
-    if (q->rounding == NRW_ROUND_LITERT) nrw_strbuf_puts(p->out, ", litert");
-    if (q->rounding == NRW_ROUND_LITERT_U8) nrw_strbuf_puts(p->out, ", litert_u8");
+    put_rounding(p, q);
     nrw_strbuf_puts(p->out, ")");
 }
 

@@ -373,7 +373,6 @@ static const nrw_op nd_row = {
     .infer = nd_infer,
     .reference = nd_run,
     .onnx = {"ScatterND", 11},
-    .tflite = {"SCATTER_ND", 122},
     .cases = nd_cases,
 };
 static const nrw_case cache_cases[] = {

@@ -45,6 +45,7 @@ static uint16_t u16_at(const nrw_fb *fb, size_t at) {
 static size_t follow(nrw_fb *fb, size_t at) {
     if (!inside(fb, at, 4, "an offset ends early")) return 0;
     const size_t to = u32_at(fb, at);
+    if (to == 0) note(fb, at, "an offset leads nowhere");
     if (to == 0 || !inside(fb, at + to, 4, "an offset leads outside")) return 0;
     return at + to;
 }
@@ -59,6 +60,7 @@ static nrw_fb_table open_table(nrw_fb *fb, size_t at) {
     }
     nrw_fb_table t = {fb, at, (size_t)vtable, u16_at(fb, (size_t)vtable),
                       u16_at(fb, (size_t)vtable + 2)};
+    if (t.vtable_size < 4) note(fb, t.vtable, "a table's layout ends early");
     if (t.vtable_size < 4 || !inside(fb, t.vtable, t.vtable_size, "a table's layout ends early") ||
         !inside(fb, at, t.size, "a table ends early"))
         return none;

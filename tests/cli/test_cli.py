@@ -150,6 +150,9 @@ def test_ops():
     said = support.answer("ops")
     assert "Conv" in json.dumps(said)
     assert "Conv" in support.ok("ops")
+    row = {"name": "CONV_2D", "domain": "tflite", "formats": "tflite"}
+    assert row in said["operators"] and said["count"] == len(said["operators"])
+    assert "tflite::CONV_2D" in support.ok("ops")
 
 
 # --- behaviour ---------------------------------------------------------------------------------

@@ -1,20 +1,17 @@
 """What is wrong is refused in one line, with status 2, and leaves no file. The sanitizer build runs
 these, so a stray read is a failure as well."""
 import os
-import random
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import damage
 import support
 
 COMMAND = support.NARROW_ASAN
-ENV = {"ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1", "UBSAN_OPTIONS":
-       "halt_on_error=1:print_stacktrace=1"}
+ENV = damage.ENV
 MUTATIONS = 1000
 
 pytestmark = pytest.mark.skipif(not os.path.exists(COMMAND),
@@ -45,56 +42,16 @@ def conv(path, weight=None, dims=(1, 3, 8, 8)):
 
 # --- files that were damaged -------------------------------------------------------------------
 
-def mutate(data, rng):
-    """One of: some bytes changed, a piece cut out, a piece doubled, the end cut off."""
-    data = bytearray(data)
-    kind = rng.randrange(5)
-    if kind <= 1:
-        # The structure lies at the ends and between the weights; aim at small offsets as well.
-        span = len(data) if kind else min(len(data), 400)
-        for _ in range(rng.randrange(1, 8)):
-            data[rng.randrange(span)] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
-        return bytes(data)
-    at, size = rng.randrange(len(data)), rng.randrange(1, 64)
-    if kind == 2:
-        return bytes(data[:at] + data[at + size:])
-    if kind == 3:
-        return bytes(data[:at] + data[at:at + size] + data[at:])
-    return bytes(data[:at])
-
-
-def run_mutant(job):
-    index, data, folder = job
-    path, out = os.path.join(folder, f"{index}.onnx"), os.path.join(folder, f"{index}.out.onnx")
-    with open(path, "wb") as f:
-        f.write(data)
-    args = (["quantize", path, "-o", out, "--mode", "dynamic", "--quiet"] if index % 2 else
-            ["inspect", path])
-    try:
-        done = support.narrow(*args, command=COMMAND, env=ENV, timeout=120)
-    except subprocess.TimeoutExpired:
-        return f"mutant {index}: {args[0]} hangs"
-    lines = done.stderr.splitlines()
-    left = os.path.exists(out)
-    os.remove(path)
-    if left:
-        os.remove(out)
-    if done.returncode == 0 or (done.returncode == 2 and len(lines) == 1 and not left):
-        return None
-    return f"mutant {index}: {args[0]} gives {done.returncode}\n" + "\n".join(lines[:30])
-
-
 def test_mutated_models(digits, tmp_path):
     small = [p for p in support.all_models().values() if os.path.getsize(p) < 1 << 20]
     seeds = []
     for path in small or [digits("digits.onnx")]:
         with open(path, "rb") as f:
             seeds.append(f.read())
-    rng = random.Random(7)
-    jobs = [(i, mutate(seeds[i % len(seeds)], rng), str(tmp_path)) for i in range(MUTATIONS)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bad = [line for line in pool.map(run_mutant, jobs) if line]
-    assert not bad, f"{len(bad)} of {MUTATIONS}:\n" + "\n".join(bad[:5])
+    damage.check_mutants(seeds, MUTATIONS, tmp_path, ".onnx", (
+        ("", lambda path, out: ("inspect", path)),
+        (".onnx", lambda path, out: ("quantize", path, "-o", out, "--mode", "dynamic",
+                                     "--quiet"))))
 
 
 # --- models that cannot be ---------------------------------------------------------------------

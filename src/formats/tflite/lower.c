@@ -38,7 +38,8 @@ static nrw_status apply_rules(lowering *l, const nrw_tflite_rule *const *lists,
     return NRW_OK;
 }
 
-/* Without options of its own an operator of the same meaning takes the same inputs. */
+/* Without options of its own an operator of the same meaning takes the same inputs; one with a rule
+ * of its own has more to it, and what that did not know is no case for the name alone. */
 static nrw_status rename_operator(rewriting *r, bool *done) {
     const nrw_op *op = r->node->op;
     rule_finish(r, rule_emit(r, op->tflite.name, r->node->n_inputs, r->node->inputs));
@@ -49,7 +50,8 @@ static nrw_status rename_operator(rewriting *r, bool *done) {
 static bool has_same(const nrw_node *n) {
     const nrw_tflite_builtin *b =
         n->op->tflite.name != NULL ? nrw_tflite_builtin_of(n->op->tflite.code) : NULL;
-    return b != NULL && b->fields[0] == 0;
+    return b != NULL && b->fields[0] == 0 && nrw_tflite_find_rule(image_rules, n->type) == NULL &&
+           nrw_tflite_find_rule(other_rules, n->type) == NULL;
 }
 
 static nrw_status rename_operators(lowering *l) {

@@ -304,13 +304,13 @@ static nrw_status lower_top_k(rewriting *r, bool *done) {
     if (r->failed) return NRW_OK;
     at->type = v->type;
     at->type.dtype = NRW_I32;
-    rule_finish_output(r, 0, v);
     if (r->node->n_outputs > 1 && r->node->outputs[1] != NULL) {
         nrw_value *wide =
             rule_set_int(r, EMIT(r, "CAST", at), "in_data_type", nrw_dtype_get(NRW_I32)->tflite);
         rule_finish_output(r, 1,
                            rule_set_int(r, wide, "out_data_type", nrw_dtype_get(NRW_I64)->tflite));
     }
+    rule_finish_output(r, 0, v); /* last: what is emitted looks like it */
     *done = true;
     return NRW_OK;
 }

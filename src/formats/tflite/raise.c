@@ -1,4 +1,5 @@
 /* Reading: which rule raises an operator. */
+#include <stdio.h>
 #include <string.h>
 
 #include "formats/tflite/rule.h"
@@ -38,6 +39,54 @@ static bool is_complex(const nrw_value *v) {
     return v != NULL && v->type.dtype == NRW_C64;
 }
 
+/* How many inputs an operator cannot do without: two unless it is listed here. */
+static int needed(const char *type) {
+    static const struct {
+        int n;
+        const char *types; /* between spaces */
+    } rows[] = {
+        {0, " CALL IF STABLEHLO_CASE STABLEHLO_COMPOSITE STABLEHLO_WHILE VAR_HANDLE WHILE "},
+        {1, " ABS AVERAGE_POOL_2D BITCAST BUCKETIZE CAST CEIL CONCATENATION COS DENSIFY "
+            "DEPTH_TO_SPACE DEQUANTIZE ELU EXP FAKE_QUANT FLOOR GELU HARD_SWISH L2_NORMALIZATION "
+            "L2_POOL_2D LEAKY_RELU LOCAL_RESPONSE_NORMALIZATION LOG LOGICAL_NOT LOGISTIC "
+            "LOG_SOFTMAX MATRIX_DIAG MAX_POOL_2D NEG QUANTIZE RANK RELU RELU6 RELU_0_TO_1 "
+            "RELU_N1_TO_1 RESHAPE ROUND RSQRT SHAPE SIGN SIN SOFTMAX SPACE_TO_DEPTH SQRT SQUARE "
+            "SQUEEZE TANH UNIQUE UNPACK WHERE ZEROS_LIKE ADD_N PACK "
+            "COMPLEX_ABS IMAG READ_VARIABLE REAL "},
+        {3, " BATCH_TO_SPACE_ND CONV_3D_TRANSPOSE DYNAMIC_UPDATE_SLICE PADV2 RANGE SCATTER_ND "
+            "SELECT SELECT_V2 SLICE SPACE_TO_BATCH_ND SPLIT_V TRANSPOSE_CONV UNSORTED_SEGMENT_MAX "
+            "UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_SUM "},
+        {4, " ONE_HOT SPARSE_TO_DENSE STRIDED_SLICE "},
+        {5, " NON_MAX_SUPPRESSION_V4 "},
+        {6, " NON_MAX_SUPPRESSION_V5 "},
+    };
+    char word[64];
+    snprintf(word, sizeof word, " %s ", type);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strstr(rows[i].types, word) != NULL) return rows[i].n;
+    }
+    return 2;
+}
+
+static bool has_word(const char *type, const char *word) {
+    return strstr(type, word) != NULL;
+}
+
+/* Rules do not ask whether an input is there, but those of recurrent layers, and but for a bias,
+ * which may be left out. */
+static nrw_status check_inputs(const nrw_node *n, nrw_error *err) {
+    const bool recurrent = has_word(n->type, "LSTM") || has_word(n->type, "RNN");
+    const bool biased = has_word(n->type, "CONV") || has_word(n->type, "FULLY_CONNECTED");
+    const bool optional = recurrent || biased || has_word(n->type, "SVDF");
+    const int must = recurrent ? 1 : needed(n->type);
+    for (int i = 0; i < must || i < n->n_inputs; i++) {
+        if (i < n->n_inputs && n->inputs[i] != NULL) continue;
+        if (i >= must && optional) continue;
+        NRW_FAIL(err, NRW_ERR_FORMAT, "%s: its input %d is missing", n->type, i);
+    }
+    return NRW_OK;
+}
+
 nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
     static const nrw_tflite_rule same = {"", rename_operator};
     rewriting r = {.graph = n->graph,
@@ -59,7 +108,9 @@ nrw_status nrw_tflite_raise(nrw_tflite_scope *s, nrw_node *n) {
     if (rule == NULL) rule = nrw_tflite_find_rule(custom ? custom_families : families, n->type);
     if (rule == NULL && !custom && same_operator(nrw_tflite_builtin_named(n->type)) != NULL)
         rule = &same;
-    return rule != NULL ? nrw_tflite_apply(&r, rule, &done) : NRW_OK;
+    if (rule == NULL) return NRW_OK;
+    if (!custom) NRW_TRY(check_inputs(n, r.err));
+    return nrw_tflite_apply(&r, rule, &done);
 }
 
 void nrw_tflite_list(void (*each)(void *user, const char *name, bool reads, bool writes),
@@ -67,7 +118,9 @@ void nrw_tflite_list(void (*each)(void *user, const char *name, bool reads, bool
     size_t n;
     const nrw_tflite_builtin *b = nrw_tflite_builtins(&n);
     for (size_t i = 0; i < n; i++) {
-        if (nrw_tflite_find_rule(families, b[i].name) != NULL || same_operator(&b[i]) != NULL)
+        if (nrw_tflite_find_rule(families, b[i].name) != NULL ||
+            nrw_tflite_find_rule(effect_families, b[i].name) != NULL ||
+            same_operator(&b[i]) != NULL)
             each(user, b[i].name, true, false);
     }
 }

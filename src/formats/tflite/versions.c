@@ -112,7 +112,6 @@ static const struct {
     {"PACK", 2, 2},
     {"UNPACK", 2, 2},
     {"SPLIT_V", 2, 2},
-    {"RELU_N1_TO_1", 2, 2},
 };
 
 static int plain_version(const nrw_node *n, nrw_dtype x) {
