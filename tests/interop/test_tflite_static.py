@@ -109,6 +109,68 @@ def test_resnet8(shared, tmp_path):
     assert agreement["ours"] > agreement["vendor"]
 
 
+def test_person_detection(shared, tmp_path):
+    """Photographs, eight windows of each; there are no labels, so that agreement with float is what counts."""
+    def windows(name, corners, flips):
+        full = np.load(os.path.join(shared, "data", name)).transpose(0, 2, 3, 1)
+        return np.concatenate([f[:, r:r + 192:2, c:c + 192:2] / np.float32(255)
+                               for f in (full, full[:, :, ::-1])[:flips] for r, c in corners])
+
+    models = os.path.join(shared, "models")
+    np.save(tmp_path / "calib.npy", windows("imagenet_calib100.npy", [(16, 16)], 1))
+    x = windows("imagenet_dev300.npy", [(0, 0), (16, 16), (32, 32), (0, 32)], 2)
+    ours = quantize(os.path.join(models, "vww_96_float.tflite"), tmp_path / "q.tflite", "--io", "int8",
+                    "--data", tmp_path / "calib.npy")
+    got = {}
+    for name, model in (("float", os.path.join(models, "vww_96_float.tflite")), ("ours", ours),
+                        ("vendor", os.path.join(models, "vww_96_int8.tflite"))):
+        classify = litert(model)
+        got[name] = np.stack([classify(s) for s in x])
+    agreement = {n: float((got[n].argmax(1) == got["float"].argmax(1)).mean()) for n in ("ours", "vendor")}
+    off = {n: float(np.sqrt(((got[n] - got["float"]) ** 2).mean())) for n in ("ours", "vendor")}
+    print(f"agreement with float {agreement}, off by {off}")
+    assert agreement["ours"] >= agreement["vendor"] and off["ours"] < off["vendor"]
+
+
+def rank_auc(normal, odd):
+    rank = np.argsort(np.argsort(np.concatenate([normal, odd])))[len(normal):]
+    return float((rank.sum() - len(odd) * (len(odd) - 1) / 2) / (len(normal) * len(odd)))
+
+
+def test_anomaly_detection(shared, tmp_path):
+    """The machines' sounds are not at hand: normal samples are what the float model makes of smooth spectra,
+    and a little noise; odd ones have a tone that does not belong there."""
+    models = os.path.join(shared, "models")
+    rebuild = litert(os.path.join(models, "ad01_fp32.tflite"))
+    rng = np.random.default_rng(5)
+
+    def normal(n):
+        x = rng.normal(-20, 4, (n, 1, 1)) + np.cumsum(rng.normal(-.1, .5, (n, 1, 128)), 2)
+        x = (x + rng.normal(0, 3, (n, 5, 128))).reshape(n, 640).astype(np.float32)
+        for _ in range(5):
+            x = np.stack([rebuild(s) for s in x])
+        return (x + rng.normal(0, 1, x.shape)).astype(np.float32)
+
+    np.save(tmp_path / "calib.npy", normal(200))
+    good, odd = normal(500), normal(500)
+    for s in odd:
+        at, wide, loud = rng.integers(4, 124), rng.uniform(1, 4), rng.uniform(.6, 1.6) * 8
+        s += np.tile(loud * np.exp(-((np.arange(128) - at) / wide) ** 2), 5).astype(np.float32)
+    ours = quantize(os.path.join(models, "ad01_fp32.onnx"), tmp_path / "q.tflite", "--io", "int8",
+                    "--data", tmp_path / "calib.npy")
+    auc, made = {}, {}
+    for name, model in (("float", os.path.join(models, "ad01_fp32.tflite")), ("ours", ours),
+                        ("vendor", os.path.join(models, "ad01_int8.tflite"))):
+        run = litert(model)
+        made[name] = np.stack([run(s) for s in np.concatenate([good, odd])])
+        error = ((made[name] - np.concatenate([good, odd])) ** 2).mean(1)
+        auc[name] = rank_auc(error[:500], error[500:])
+    off = {n: float(np.sqrt(((made[n] - made["float"]) ** 2).mean())) for n in ("ours", "vendor")}
+    print(f"AUC {auc}, off by {off}")
+    assert auc["ours"] >= auc["float"] - 0.01 and auc["ours"] > auc["vendor"]
+    assert off["ours"] < off["vendor"]
+
+
 def test_bytes_are_litert_s(lite0, tmp_path):
     """A deep network of layers, sums and a mean, bit by bit, on noise."""
     run = Interpreter(model_path=str(lite0["tflite"]), num_threads=1)
