@@ -291,6 +291,10 @@ static nrw_status make_epilogue(const conv_state *s, const nrw_conv *c, const nr
     return NRW_OK;
 }
 
+static bool measures_images(const nrw_quant *x, const conv_state *s) {
+    return x->dynamic && nrw_rounds_as_litert(x) && s->weights.zero == NULL;
+}
+
 /* Images that were measured one by one: sums first, and what they stand for image by image. */
 static nrw_status run_by_images(nrw_eval *e, const conv_state *s, const nrw_conv *c) {
     const nrw_tensor *x = e->in[0], *bias = e->n_in > 2 ? e->in[2] : NULL;
@@ -319,22 +323,20 @@ static nrw_status run_by_images(nrw_eval *e, const conv_state *s, const nrw_conv
         NRW_TRY(nrw_conv_i8(&call, &one, (const uint8_t *)x->data + i * from,
                             (uint8_t)q->zero_point[i], 0, s->packed_i8, &sums, acc));
         for (int64_t o = 0; o < channels; o++) {
-            const float b = added != NULL ? added[o] : 0, w = s->weights.scale[o];
-            float *to = y + (i * channels + o) * pixels;
-            const int32_t *sum = acc + o * pixels;
-            if (q->rounding == NRW_ROUND_LITERT) {
-                for (int64_t p = 0; p < pixels; p++)
-                    to[p] = nrw_litert_real(sum[p], q->scale[i], w, b);
-            } else {
-                for (int64_t p = 0; p < pixels; p++) to[p] = (float)sum[p] * w * q->scale[i] + b;
-            }
+            const nrw_litert_channel channel = {q->scale[i],
+                                                s->weights.scale[o],
+                                                added != NULL ? added[o] : 0,
+                                                s->lo,
+                                                s->hi,
+                                                q->rounding != NRW_ROUND_LITERT};
+            nrw_litert_pixels(&channel, acc + o * pixels, pixels, y + (i * channels + o) * pixels);
         }
     }
     return nrw_floats_done(e, 0, y);
 }
 
 static nrw_status run_i8(nrw_eval *e) {
-    conv_state here = {0};
+    conv_state here = {.lo = -INFINITY, .hi = INFINITY};
     const conv_state *s = e->state;
     geometry g;
     nrw_conv c;
@@ -347,8 +349,7 @@ static nrw_status run_i8(nrw_eval *e) {
         s = &here;
     }
     const nrw_tensor *x = e->in[0];
-    if (x->quant->dynamic && nrw_rounds_as_litert(x->quant) && s->weights.zero == NULL)
-        return run_by_images(e, s, &c);
+    if (measures_images(x->quant, s)) return run_by_images(e, s, &c);
     nrw_i8_epilogue made;
     const nrw_i8_epilogue *ep = s->epilogue;
     if (ep == NULL) {
@@ -388,6 +389,9 @@ static nrw_status plan_i8(nrw_plan_node *p, nrw_step_choice *choice) {
                               p->err));
         s->epilogue = ep;
     }
+    s->lo = p->clamp_lo;
+    s->hi = p->clamp_hi;
+    choice->clamps = measures_images(x->quant, s);
     choice->run = run_i8;
     choice->state = s;
     choice->takes_quantized = true;

@@ -133,19 +133,11 @@ static params *new_params(nrw_eval *e, int64_t parts, const nrw_quant *wanted) {
     return p;
 }
 
-static void range_of(const float *x, int64_t n, float *lo, float *hi) {
-    *lo = *hi = 0;
-    for (int64_t i = 0; i < n; i++) {
-        *lo = x[i] < *lo ? x[i] : *lo;
-        *hi = x[i] > *hi ? x[i] : *hi;
-    }
-}
-
 static nrw_status measure(nrw_eval *e, const float *x, nrw_tensor *dst) {
     float lo, hi;
     params *p = new_params(e, 1, dst->quant);
     if (p == NULL) NRW_OOM(e->err);
-    range_of(x, nrw_tensor_count(dst), &lo, &hi);
+    nrw_litert_range(x, nrw_tensor_count(dst), &lo, &hi);
     params_of_range(lo, hi, p->scale, p->zero);
     dst->quant = &p->q;
     return NRW_OK;
@@ -166,7 +158,7 @@ static void quantize_parts(void *arg, int64_t task, int worker) {
     for (int64_t i = task * job->group; i < end && i < job->p->q.count; i++) {
         const float *x = job->from + i * job->n;
         float lo, hi;
-        range_of(x, job->n, &lo, &hi);
+        nrw_litert_range(x, job->n, &lo, &hi);
         uint8_t *to = job->to + i * job->n;
         if (job->p->q.rounding == NRW_ROUND_LITERT)
             nrw_litert_quantize(job->kernels, lo, hi, x, job->n, to, &job->p->scale[i],

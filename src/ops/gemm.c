@@ -220,11 +220,8 @@ static nrw_status run_by_rows(nrw_eval *e, const gemm_state *st, const form *f) 
     NRW_TRY(nrw_run_product_i8(e, e->kernels, f->m, f->k, f->n, left(f, x->data), x->dtype, &st->b,
                                &sums, acc));
     for (int64_t i = 0; i < f->m; i++) {
-        for (int64_t j = 0; j < f->n; j++) {
-            const int32_t own = acc[i * f->n + j] - q->zero_point[i] * st->b.sums.sum[j];
-            y[i * f->n + j] = nrw_litert_real(own, q->scale[i], st->weights.scale[j],
-                                              added != NULL ? added[j] : 0);
-        }
+        nrw_litert_row(acc + i * f->n, st->b.sums.sum, q->zero_point[i], q->scale[i],
+                       st->weights.scale, added, f->n, y + i * f->n);
     }
     return nrw_floats_done(e, 0, y);
 }

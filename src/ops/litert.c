@@ -3,6 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/wide.h"
+
+enum { LANES = 16 };
+
 /* Fixed point, as gemmlowp has it (https://github.com/google/gemmlowp, fixedpoint/fixedpoint.h):
  * products of high halves, and divisions by powers of two, to nearest, halves away from zero. */
 
@@ -144,6 +148,59 @@ int32_t nrw_litert_mean(int64_t sum, int64_t n, int32_t shift) {
     return (int32_t)(own > 0 ? (own + n / 2) / n : (own - n / 2) / n) + shift;
 }
 
+NRW_WIDE void nrw_litert_range(const float *x, int64_t n, float *lo, float *hi) {
+    float low[LANES] = {0}, high[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int k = 0; k < LANES; k++) low[k] = x[i + k] < low[k] ? x[i + k] : low[k];
+        for (int k = 0; k < LANES; k++) high[k] = x[i + k] > high[k] ? x[i + k] : high[k];
+    }
+    for (int k = 0; i < n; i++, k++) {
+        low[k] = x[i] < low[k] ? x[i] : low[k];
+        high[k] = x[i] > high[k] ? x[i] : high[k];
+    }
+    *lo = *hi = 0;
+    for (int k = 0; k < LANES; k++) {
+        *lo = low[k] < *lo ? low[k] : *lo;
+        *hi = high[k] > *hi ? high[k] : *hi;
+    }
+}
+
+static inline float fused(int32_t sum, float x_scale, float w_scale, float bias) {
+    return (float)((double)((float)sum * x_scale) * w_scale + bias);
+}
+
+NRW_WIDE static void biased_row(const int32_t *sum, const int32_t *taken, int32_t zero,
+                                float x_scale, const float *w_scale, const float *bias, int64_t n,
+                                float *y) {
+    for (int64_t i = 0; i < n; i++)
+        y[i] = fused(sum[i] - zero * taken[i], x_scale, w_scale[i], bias[i]);
+}
+
+void nrw_litert_row(const int32_t *sum, const int32_t *taken, int32_t zero, float x_scale,
+                    const float *w_scale, const float *bias, int64_t n, float *y) {
+    if (bias != NULL) {
+        biased_row(sum, taken, zero, x_scale, w_scale, bias, n, y);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) y[i] = fused(sum[i] - zero * taken[i], x_scale, w_scale[i], 0);
+}
+
+NRW_WIDE void nrw_litert_pixels(const nrw_litert_channel *c, const int32_t *sum, int64_t n,
+                                float *y) {
+    const float x_scale = c->x_scale, w_scale = c->w_scale, bias = c->bias, lo = c->lo, hi = c->hi;
+    if (c->own) {
+        for (int64_t i = 0; i < n; i++) y[i] = (float)sum[i] * w_scale * x_scale + bias;
+    } else {
+        for (int64_t i = 0; i < n; i++) y[i] = fused(sum[i], x_scale, w_scale, bias);
+    }
+    if (!(lo > -INFINITY || hi < INFINITY)) return;
+    for (int64_t i = 0; i < n; i++) {
+        const float v = y[i] < lo ? lo : y[i];
+        y[i] = v > hi ? hi : v;
+    }
+}
+
 /* XNNPACK, src/xnnpack/quantization.h: the zero point is taken from the end of the range that
  * leaves the smaller error, and data are multiplied by what the scale is the reciprocal of. */
 void nrw_litert_quantize(const nrw_kernels *kn, float lo, float hi, const float *x, int64_t n,
@@ -165,6 +222,17 @@ void nrw_litert_quantize(const nrw_kernels *kn, float lo, float hi, const float 
     }
 }
 
+NRW_WIDE static void quantize_away(const float *x, int64_t n, float factor, int32_t zero,
+                                   uint8_t *y) {
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] * factor;
+        v = v > -1000.0f ? v : -1000.0f; /* NaN, too */
+        v = v < 1000.0f ? v : 1000.0f;
+        const int32_t b = (int32_t)(v + (v < 0 ? -0.5f : 0.5f)) + zero;
+        y[i] = (uint8_t)(b < 0 ? 0 : b > 255 ? 255 : b);
+    }
+}
+
 /* LiteRT, lite/kernels/internal/optimized/neon_tensor_utils.cc, AsymmetricQuantizeFloats: the zero
  * point in doubles, halves away from zero before it is added. */
 void nrw_litert_quantize_own(float lo, float hi, const float *x, int64_t n, uint8_t *y,
@@ -177,12 +245,5 @@ void nrw_litert_quantize_own(float lo, float hi, const float *x, int64_t n, uint
         *zero = z <= -128 ? 0 : z >= 127 ? 255 : (int32_t)round(z) + 128;
         *scale = (float)step;
     }
-    const float factor = (float)(1.0 / *scale);
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i] * factor;
-        v = v > -1000.0f ? v : -1000.0f; /* NaN, too */
-        v = v < 1000.0f ? v : 1000.0f;
-        const int32_t b = (int32_t)(v + (v < 0 ? -0.5f : 0.5f)) + *zero;
-        y[i] = (uint8_t)(b < 0 ? 0 : b > 255 ? 255 : b);
-    }
+    quantize_away(x, n, (float)(1.0 / *scale), *zero, y);
 }

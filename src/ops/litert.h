@@ -10,11 +10,20 @@
  * LiteRT rounds in its own way are put in place of what is there. table holds y's bit patterns. */
 void nrw_litert_table(const nrw_node *n, const nrw_quant *x, const nrw_quant *y, uint8_t *table);
 
-/* What a sum of products stands for in XNNPACK, whose last step is a fused one; it differs from
- * that of doubles once in 2^29. bias: 0, or what is added. */
-static inline float nrw_litert_real(int32_t sum, float x_scale, float w_scale, float bias) {
-    return (float)((double)((float)sum * x_scale) * w_scale + bias);
-}
+/* The range of n reals, and zero. */
+void nrw_litert_range(const float *x, int64_t n, float *lo, float *hi);
+
+/* What sums of products of a row stand for in XNNPACK, whose last step is a fused one; that differs
+ * from one in doubles once in 2^29. A sum has zero * taken[i] too much. bias: NULL, or added. */
+void nrw_litert_row(const int32_t *sum, const int32_t *taken, int32_t zero, float x_scale,
+                    const float *w_scale, const float *bias, int64_t n, float *y);
+
+/* The same for sums of one channel; own: as LiteRT's own kernels of depthwise convolutions. */
+typedef struct nrw_litert_channel {
+    float x_scale, w_scale, bias, lo, hi;
+    bool own;
+} nrw_litert_channel;
+void nrw_litert_pixels(const nrw_litert_channel *c, const int32_t *sum, int64_t n, float *y);
 
 /* n reals of the range [lo, hi], zero among it, to bytes with parameters of their own: data beside
  * integer weights as XNNPACK, or LiteRT's own kernels, measure them. */
