@@ -40,7 +40,7 @@ static bool is_complex(const nrw_value *v) {
 }
 
 /* How many inputs an operator cannot do without: two unless it is listed here. */
-static int needed(const char *type) {
+static int required_inputs(const char *type) {
     static const struct {
         int n;
         const char *types; /* between spaces */
@@ -78,7 +78,7 @@ static nrw_status check_inputs(const nrw_node *n, nrw_error *err) {
     const bool recurrent = has_word(n->type, "LSTM") || has_word(n->type, "RNN");
     const bool biased = has_word(n->type, "CONV") || has_word(n->type, "FULLY_CONNECTED");
     const bool optional = recurrent || biased || has_word(n->type, "SVDF");
-    const int must = recurrent ? 1 : needed(n->type);
+    const int must = recurrent ? 1 : required_inputs(n->type);
     for (int i = 0; i < must || i < n->n_inputs; i++) {
         if (i < n->n_inputs && n->inputs[i] != NULL) continue;
         if (i >= must && optional) continue;

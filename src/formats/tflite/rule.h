@@ -127,6 +127,7 @@ nrw_value *rule_turn(rewriting *r, nrw_value *v, int rank, const int64_t *perm);
 /* Images and volumes between channels last and channels first; rank 3 to 5. */
 nrw_value *rule_to_first(rewriting *r, nrw_value *v, int rank);
 nrw_value *rule_to_last(rewriting *r, nrw_value *v, int rank);
+/* As ONNX's Reshape: a length of -1 is what is left, one of 0 that of v. */
 nrw_value *rule_reshape(rewriting *r, nrw_value *v, int rank, const int64_t *dims);
 nrw_value *rule_shape_of(rewriting *r, nrw_value *v); /* int64, rank 1 */
 nrw_value *rule_unsqueeze(rewriting *r, nrw_value *v, int64_t axis);
