@@ -12,8 +12,10 @@
 
 /* Shape rules. */
 
-static nrw_status infer_at(nrw_infer *c, int x_in, int w_in) {
+/* bias_in: -1 where there is none. */
+static nrw_status infer_at(nrw_infer *c, int x_in, int w_in, int bias_in) {
     const nrw_type *x = c->in[x_in], *w = c->in[w_in];
+    if (bias_in >= 0 && w->rank >= 1) NRW_TRY(nrw_infer_bias(c, bias_in, w->dims[0]));
     if (x->rank == NRW_RANK_UNKNOWN && w->rank == NRW_RANK_UNKNOWN) return NRW_OK;
     if (x->rank != NRW_RANK_UNKNOWN && x->rank < 3)
         NRW_FAIL_INPUT(c, x_in, "X", "rank %d; at least 3 is needed", x->rank);
@@ -48,17 +50,17 @@ static nrw_status infer_at(nrw_infer *c, int x_in, int w_in) {
 
 static nrw_status infer_conv(nrw_infer *c) {
     c->out[0].dtype = c->in[0]->dtype;
-    return infer_at(c, 0, 1);
+    return infer_at(c, 0, 1, 2);
 }
 
 static nrw_status infer_integer(nrw_infer *c) {
     c->out[0].dtype = NRW_I32;
-    return infer_at(c, 0, 1);
+    return infer_at(c, 0, 1, -1);
 }
 
 static nrw_status infer_qlinear(nrw_infer *c) {
     c->out[0].dtype = c->in[7]->dtype;
-    return infer_at(c, 0, 3);
+    return infer_at(c, 0, 3, 8);
 }
 
 static int64_t macs_at(const nrw_type *w, const nrw_type *y) {

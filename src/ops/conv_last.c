@@ -48,13 +48,9 @@ static nrw_status infer(nrw_infer *c) {
     if (x->rank != 4) return NRW_OK;
     y->dims[0] = x->dims[0];
     const int64_t group = nrw_attr_int(c->node, "group", 1);
-    const nrw_type *b = c->n_in > 2 ? c->in[2] : NULL;
     if (group < 1 || (w->rank == 4 && w->dims[0] >= 0 && w->dims[0] % group != 0))
         NRW_FAIL_INPUT(c, 1, "W", "its channels do not divide into %lld groups", (long long)group);
-    if (b != NULL && b->rank != NRW_RANK_UNKNOWN && w->rank == 4 && w->dims[0] >= 0 &&
-        (b->rank != 1 || (b->dims[0] >= 0 && b->dims[0] != w->dims[0])))
-        NRW_FAIL_INPUT(c, 2, "B", "not one number for each of %lld channels",
-                       (long long)w->dims[0]);
+    if (w->rank == 4) NRW_TRY(nrw_infer_bias(c, 2, w->dims[0]));
     if (w->rank == 4 && x->dims[3] >= 0 && w->dims[1] >= 0 && x->dims[3] != w->dims[1] * group)
         NRW_FAIL_INPUT(c, 1, "W", "%lld channels in each of %lld groups, but X has %lld",
                        (long long)w->dims[1], (long long)group, (long long)x->dims[3]);

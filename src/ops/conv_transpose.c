@@ -107,6 +107,7 @@ static nrw_status infer(nrw_infer *c) {
         NRW_FAIL_INPUT(c, 1, "W", "rank %d, but X has rank %d", w->rank, x->rank);
     geometry g;
     NRW_TRY(read_geometry(c->node, x->rank, x->dims, w->dims, &g, c->err));
+    NRW_TRY(nrw_infer_bias(c, 2, g.out_channels));
     c->out[0].rank = x->rank;
     c->out[0].dims[0] = g.batch;
     c->out[0].dims[1] = g.out_channels;

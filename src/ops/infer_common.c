@@ -17,3 +17,11 @@ nrw_status nrw_infer_compare(nrw_infer *c) {
     c->out[0].dtype = NRW_BOOL;
     return NRW_OK;
 }
+
+nrw_status nrw_infer_bias(nrw_infer *c, int i, int64_t channels) {
+    const nrw_type *b = i < c->n_in ? c->in[i] : NULL;
+    if (b == NULL || b->rank == NRW_RANK_UNKNOWN) return NRW_OK;
+    if (b->rank != 1 || (b->dims[0] >= 0 && channels >= 0 && b->dims[0] != channels))
+        NRW_FAIL_INPUT(c, i, "B", "not one number for each of %lld channels", (long long)channels);
+    return NRW_OK;
+}

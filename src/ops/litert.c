@@ -58,6 +58,7 @@ static multiplier multiplier_of(double x) {
 
 static int32_t times(int32_t x, multiplier by) {
     const int left = by.shift > 0 ? by.shift : 0, right = by.shift > 0 ? 0 : -by.shift;
+    if (left > 22) return x > 0 ? INT16_MAX : x < 0 ? INT16_MIN : 0; /* beyond any byte */
     return halve(high_product32((int32_t)((uint32_t)x << left), by.m), right);
 }
 
@@ -110,17 +111,21 @@ static bool litert_steps(const nrw_node *n, const nrw_quant *x, const nrw_quant 
                          const hard_swish *h, int32_t steps, int32_t *out) {
     const float ratio = x->scale[0] / y->scale[0];
     if (is(n, "HardSwish")) {
+        if (h->out_shift > 0) return false;
         *out = hard_swish_byte(h, steps);
-        return h->out_shift <= 0;
+        return true;
     }
     if (is(n, "LeakyRelu")) {
         const float slope = nrw_attr_float(n, "alpha", 0.01f);
+        const float below = fabsf(ratio * slope);
+        if (!(ratio >= 0x1p-8f && ratio <= 0x1p+7f && below <= 0x1p+7f)) return false;
         *out = by_eighths(steps, steps >= 0 ? ratio : ratio * slope);
-        return ratio >= 0x1p-8f && ratio <= 0x1p+7f;
+        return true;
     }
     if (is(n, "Requantize")) {
+        if (!(ratio >= 0x1p-8f && ratio <= 0x1p+7f && ratio != 1)) return false;
         *out = by_eighths(steps, ratio);
-        return ratio >= 0x1p-8f && ratio <= 0x1p+7f && ratio != 1;
+        return true;
     }
     if (is(n, "Relu") && ratio != 1) {
         const int32_t v = times(steps, multiplier_of((double)ratio));

@@ -208,6 +208,8 @@ nrw_status nrw_op_infer(const nrw_node *n, const nrw_type *const *in, const nrw_
 nrw_status nrw_infer_same(nrw_infer *c);      /* every output like input 0 */
 nrw_status nrw_infer_broadcast(nrw_infer *c); /* output 0: all inputs broadcast, dtype of input 0 */
 nrw_status nrw_infer_compare(nrw_infer *c);   /* as broadcast, dtype bool */
+/* Fails unless input i, if it is there, has one axis of this length; -1: not known. */
+nrw_status nrw_infer_bias(nrw_infer *c, int i, int64_t channels) NRW_MUST_CHECK;
 
 /* Fails with the rule's usual words: "input 1 (axes): …". */
 #define NRW_FAIL_INPUT(e, i, what, ...) NRW_FAIL_INPUT_((e)->err, i, what, __VA_ARGS__)

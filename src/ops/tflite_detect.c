@@ -181,6 +181,9 @@ static nrw_status run_regular(nrw_eval *e, const detection *d, int64_t *found) {
 static nrw_status set_up(nrw_eval *e, detection *d) {
     NRW_TRY(read_attributes(e->node, d, e->err));
     const nrw_tensor *codes = e->in[0], *scores = e->in[1], *anchors = e->in[2];
+    if (codes->rank != 3 || scores->rank != 3 || anchors->rank != 2)
+        NRW_FAIL(e->err, NRW_ERR_SHAPE, "ranks %d, %d and %d of inputs; 3, 3 and 2 are needed",
+                 codes->rank, scores->rank, anchors->rank);
     d->boxes = codes->dims[1];
     d->width = codes->dims[2];
     d->labels = scores->dims[2];

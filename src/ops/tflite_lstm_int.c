@@ -86,6 +86,7 @@ bool nrw_tflite_lstm_integer_ok(const nrw_node *n) {
         ok = is_stored(n, LSTM_W + g, NRW_I8, needed) && is_stored(n, LSTM_R + g, NRW_I8, needed) &&
              is_stored(n, LSTM_BIAS + g, NRW_I32, needed) &&
              (peep < 0 || is_stored(n, LSTM_PEEP + peep, NRW_I16, false)) &&
+             (n->inputs[LSTM_NORM + g] != NULL) == (norm && needed) &&
              (!norm ||
               (is_stored(n, LSTM_NORM + g, NRW_I16, needed) && quant_of(n, plain + g) != NULL));
     }

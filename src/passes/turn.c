@@ -226,9 +226,10 @@ static bool can_turn_constant(const sinking *s, const nrw_value *v) {
     return v->quant == NULL || v->quant->axis < 0 || v->data->rank == s->rank;
 }
 
-static bool has_one_element(const nrw_value *v) {
-    return v->type.rank == 0 || (nrw_is_const(v) && nrw_tensor_count(v->data) == 1 &&
-                                 (v->quant == NULL || v->quant->axis < 0));
+static bool has_one_element(const sinking *s, const nrw_value *v) {
+    return v->type.rank == 0 ||
+           (nrw_is_const(v) && nrw_tensor_count(v->data) == 1 && v->data->rank <= s->rank &&
+            (v->quant == NULL || v->quant->axis < 0));
 }
 
 /* Whether the inputs allow it, and it pays: as many are turned already as have to be turned. */
@@ -239,7 +240,7 @@ static bool inputs_allow(const sinking *s) {
         if (v == NULL) return false;
         if (before_turn(s, v) != NULL)
             turned++;
-        else if (s->habit != JOINS && has_one_element(v))
+        else if (s->habit != JOINS && has_one_element(s, v))
             continue;
         else if (can_turn_constant(s, v) && (s->habit != JOINS || v->data->rank == s->rank))
             continue;
@@ -268,7 +269,7 @@ static nrw_status turn_inputs(const sinking *s, nrw_error *err) {
     nrw_node *n = s->node;
     for (int i = 0; i < s->data; i++) {
         nrw_value *v = n->inputs[i], *x = before_turn(s, v);
-        if (x == NULL && s->habit != JOINS && has_one_element(v)) continue;
+        if (x == NULL && s->habit != JOINS && has_one_element(s, v)) continue;
         if (x == NULL && nrw_is_const(v)) {
             x = turn_constant(s, v);
             if (x != NULL && v->n_uses == 1) nrw_value_swap_names(x, v);
@@ -339,7 +340,7 @@ static bool parameters_allow(const sinking *s) {
         return strcmp(n->type, "PRelu") != 0 || before_turn(s, n->inputs[0]) != NULL;
     case FIRST_ONLY:
         for (int i = 1; i < n->n_inputs; i++) {
-            if (n->inputs[i] != NULL && !has_one_element(n->inputs[i])) return false;
+            if (n->inputs[i] != NULL && !has_one_element(s, n->inputs[i])) return false;
         }
         return true;
     case REDUCES:

@@ -141,8 +141,7 @@ static nrw_value *like(fitting *f, const nrw_value *v, const nrw_quant *q) {
 }
 
 /* What x stands for, by these parameters; q NULL: as reals. Shared between readers. */
-static nrw_status converted(fitting *f, nrw_value *x, const nrw_quant *q, nrw_node *before,
-                            nrw_value **out) {
+static nrw_status converted(fitting *f, nrw_value *x, const nrw_quant *q, nrw_value **out) {
     const char *type = q != NULL ? "QUANTIZE" : "DEQUANTIZE";
     for (size_t i = 0; i < x->n_uses; i++) {
         const nrw_node *u = x->uses[i].node;
@@ -155,7 +154,6 @@ static nrw_status converted(fitting *f, nrw_value *x, const nrw_quant *q, nrw_no
     }
     /* Right behind x, so that later readers find it made. */
     nrw_node *at = x->producer != NULL ? x->producer->next : f->graph->first;
-    (void)before;
     *out = like(f, x, q);
     if (*out == NULL || emit(f, type, x, *out, at) == NULL) NRW_OOM(f->err);
     return NRW_OK;
@@ -275,7 +273,7 @@ static nrw_status fit_same(fitting *f, nrw_node *n, const row *r) {
             NRW_TRY(replace_input(n, i, integers(f, v, q), f->err));
             continue;
         }
-        NRW_TRY(converted(f, v, q, n, &w));
+        NRW_TRY(converted(f, v, q, &w));
         NRW_TRY(nrw_node_set_input(n, i, w, f->err));
     }
     for (int i = 0; i < n->n_outputs; i++) NRW_TRY(make_output_by(f, n, i, q));
@@ -318,6 +316,8 @@ static nrw_status fit_bias(fitting *f, nrw_node *n, const row *r) {
     }
     if (b->quant != NULL) b = reals_of(f, b);
     if (b == NULL) NRW_OOM(f->err);
+    if (b->type.dtype != NRW_F32)
+        NRW_FAIL(f->err, NRW_ERR_UNSUPPORTED, "a bias of %s", nrw_dtype_name(b->type.dtype));
     return replace_input(n, r->bias, integers(f, b, q), f->err);
 }
 
@@ -367,7 +367,7 @@ static nrw_status widen_constant(fitting *f, nrw_node *n, int i) {
     const bool stays = nrw_tensor_count(v->data) >= BIG_ENOUGH && q->block == 0 &&
                        (q->dtype == NRW_I8 || (q->dtype == NRW_U8 && q->axis < 0));
     if (!stays) return replace_input(n, i, reals_of(f, v), f->err);
-    NRW_TRY(converted(f, v, NULL, n, &w));
+    NRW_TRY(converted(f, v, NULL, &w));
     return nrw_node_set_input(n, i, w, f->err);
 }
 
@@ -405,7 +405,7 @@ static nrw_status widen_node(fitting *f, nrw_node *n, const row *r) {
             continue;
         }
         if (v->quant->dynamic) continue; /* dealt with before */
-        NRW_TRY(converted(f, v, NULL, n, &w));
+        NRW_TRY(converted(f, v, NULL, &w));
         NRW_TRY(nrw_node_set_input(n, i, w, f->err));
     }
     for (int i = 0; i < n->n_outputs && !hands_on; i++) {

@@ -77,10 +77,45 @@ static bool has_weights(const rewriting *r, int i, int rank) {
            rule_knows_activation(r);
 }
 
-/* Real data beside integer weights. */
+/* Real data beside integer weights whose zero is 0. */
 static bool is_hybrid(const nrw_value *x, const nrw_value *w) {
-    return x->quant == NULL && x->type.dtype == NRW_F32 && w->quant != NULL &&
-           w->quant->dtype == NRW_I8 && nrw_is_const(w) && w->quant->block == 0;
+    const nrw_quant *q = w->quant;
+    if (x->quant != NULL || x->type.dtype != NRW_F32 || q == NULL || q->dtype != NRW_I8 ||
+        !nrw_is_const(w) || q->block > 0)
+        return false;
+    for (int64_t i = 0; i < q->count; i++) {
+        if (q->zero_point[i] != 0) return false;
+    }
+    return true;
+}
+
+/* Integers from real data: LiteRT has no such kernels. */
+static bool is_mixed(const rewriting *r, const nrw_value *x, const nrw_value *w) {
+    return is_hybrid(x, w) && rule_out(r)->quant != NULL;
+}
+
+/* A bias of integers that says nothing of its scale has the product of the data's and the
+ * weights'. */
+static nrw_value *bias_of(rewriting *r, int i, const nrw_value *x, const nrw_value *w) {
+    nrw_value *b = rule_in(r, i);
+    if (r->failed || b == NULL || b->quant != NULL || !nrw_is_const(b)) return b;
+    if (!nrw_dtype_is_integer(b->data->dtype) || x->quant == NULL || w->quant == NULL) return b;
+    nrw_arena *a = &r->graph->model->arena;
+    const int64_t n = w->quant->count;
+    nrw_quant *q = nrw_arena_calloc(a, 1, sizeof *q);
+    float *scale = nrw_arena_calloc(a, (size_t)n + 1, sizeof *scale);
+    int32_t *zero = nrw_arena_calloc(a, (size_t)n + 1, sizeof *zero);
+    nrw_tensor t = *b->data;
+    nrw_value *v = nrw_const_new(r->graph, NULL, &t);
+    if (q == NULL || scale == NULL || zero == NULL || v == NULL) {
+        r->failed = true;
+        return NULL;
+    }
+    for (int64_t k = 0; k < n; k++) scale[k] = x->quant->scale[0] * w->quant->scale[k];
+    *q = (nrw_quant){
+        .dtype = t.dtype, .axis = n > 1 ? 0 : -1, .count = n, .scale = scale, .zero_point = zero};
+    if (b->n_uses == 1) nrw_value_swap_names(v, b);
+    return rule_quant_as(r, v, &(nrw_value){.quant = q});
 }
 
 /* Data as the runtime measures them, run by run. */
@@ -165,16 +200,17 @@ static nrw_status raise_conv2d(rewriting *r, bool *done) {
     const window win = read_window2(r, d[1], d[2]);
     const int64_t channels = x->type.dims[3];
     if (!is_positive(&win) || d[3] < 1 || (channels >= 0 && channels % d[3] != 0)) return NRW_OK;
+    if (is_mixed(r, x, w)) return NRW_OK;
     *done = true;
     if (is_hybrid(x, w) && is_point(&win) && d[3] == channels && w->quant->axis <= 0) {
         /* XNNPACK measures pixel by pixel here, and the whole image for other windows. */
-        nrw_value *rows = rows_product(r, x, w, rule_in(r, 2));
+        nrw_value *rows = rows_product(r, x, w, bias_of(r, 2, x, w));
         nrw_value *y = EMIT(r, "Reshape", rows, shape_with_last(r, x, d[0]));
         rule_finish_activated(r, rule_quant_as(r, y, rule_out(r)));
         return NRW_OK;
     }
     nrw_value *in = image(r, x, w, NRW_ROUND_LITERT);
-    nrw_value *v = EMIT(r, "Conv", in, rule_to_first(r, w, 4), rule_in(r, 2));
+    nrw_value *v = EMIT(r, "Conv", in, rule_to_first(r, w, 4), bias_of(r, 2, x, w));
     v = rule_set_int(r, v, "group", channels > 0 ? channels / d[3] : 1);
     finish_convolution(r, set_window(r, v, &win, x, true), 4);
     return NRW_OK;
@@ -187,9 +223,10 @@ static nrw_status raise_depthwise(rewriting *r, bool *done) {
     const int64_t *d = w->type.dims, channels = x->type.dims[3];
     const window win = read_window2(r, d[1], d[2]);
     if (!is_positive(&win) || channels < 1 || d[0] != 1 || d[3] % channels != 0) return NRW_OK;
+    if (is_mixed(r, x, w)) return NRW_OK;
     /* Not XNNPACK's: LiteRT's own kernel runs these. */
     nrw_value *in = image(r, x, w, NRW_ROUND_LITERT_U8);
-    nrw_value *v = EMIT(r, "Conv", in, rule_turn(r, w, 4, perm), rule_in(r, 2));
+    nrw_value *v = EMIT(r, "Conv", in, rule_turn(r, w, 4, perm), bias_of(r, 2, x, w));
     v = rule_set_int(r, v, "group", channels);
     finish_convolution(r, set_window(r, v, &win, x, true), 4);
     *done = true;
@@ -329,10 +366,10 @@ static nrw_status raise_l2_pool(rewriting *r, bool *done) {
 static nrw_status raise_fully_connected(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *w = rule_in(r, 1);
     if (!has_weights(r, 1, 2) || x == NULL || x->type.rank < 1) return NRW_OK;
-    if (rule_int(r, "weights_format", 0) != 0) return NRW_OK;
+    if (rule_int(r, "weights_format", 0) != 0 || is_mixed(r, x, w)) return NRW_OK;
     const int64_t units = w->type.dims[0];
     const bool keeps = rule_int(r, "keep_num_dims", 0) != 0 && x->type.rank != 2;
-    nrw_value *v = rows_product(r, x, w, rule_in(r, 2));
+    nrw_value *v = rows_product(r, x, w, bias_of(r, 2, x, w));
     if (keeps) {
         nrw_value *shape = shape_with_last(r, x, units);
         v = rule_quant_as(r, EMIT(r, "Reshape", v, shape), rule_out(r));

@@ -13,8 +13,8 @@ static nrw_status raise_reshape(rewriting *r, bool *done) {
     /* ONNX takes a 0 in a shape for "as it was" unless told otherwise. */
     if (shape != NULL && shape->type.rank == 1)
         wanted = rule_to_i64(r, shape);
-    else
-        wanted = rule_i64s(r, n, dims);
+    else /* a single 0 is how a scalar was spelled */
+        wanted = rule_i64s(r, n == 1 && dims[0] == 0 ? 0 : n, dims);
     rule_finish(r, rule_set_int(r, EMIT(r, "Reshape", x, wanted), "allowzero", 1));
     return NRW_OK;
 }
@@ -98,7 +98,10 @@ static nrw_status raise_split_v(rewriting *r, bool *done) {
     if (rule_ints(rule_in(r, 2), &axis, 1) != 1 || n != r->node->n_outputs) return NRW_OK;
     if (x->type.rank < 1 || !nrw_normalize_axis(&axis, x->type.rank)) return NRW_OK;
     length = x->type.dims[axis];
-    for (int i = 0; i < n; i++) length -= sizes[i] > 0 ? sizes[i] : 0;
+    for (int i = 0; i < n; i++) {
+        if (sizes[i] > length && length >= 0) return NRW_OK;
+        length -= sizes[i] > 0 && length >= 0 ? sizes[i] : 0;
+    }
     for (int i = 0; i < n; i++) {
         if (sizes[i] >= 0) continue;
         if (length < 0) return NRW_OK; /* what is left is not known */
@@ -128,7 +131,10 @@ static nrw_status raise_slice(rewriting *r, bool *done) {
     if (x->type.rank == NRW_RANK_UNKNOWN) return NRW_OK;
     *done = true;
     if (n == m && n > 0) {
-        for (int i = 0; i < n; i++) count[i] = count[i] < 0 ? INT64_MAX : from[i] + count[i];
+        for (int i = 0; i < n; i++) {
+            if (count[i] < 0 || __builtin_add_overflow(from[i], count[i], &count[i]))
+                count[i] = INT64_MAX;
+        }
         rule_finish(r, EMIT(r, "Slice", x, rule_i64s(r, n, from), rule_i64s(r, n, count)));
         return NRW_OK;
     }
@@ -161,7 +167,7 @@ static void add_axis(strided *s, int i, int axis) {
     if (has_bit(s->end_mask, i)) to = back ? INT64_MIN : INT64_MAX;
     if (gone) {
         by = 1;
-        to = from == -1 ? INT64_MAX : from + 1;
+        to = from == -1 || from == INT64_MAX ? INT64_MAX : from + 1;
     }
     s->axes[s->n_axes] = axis;
     s->from[s->n_axes] = from;
@@ -240,7 +246,9 @@ static nrw_status raise_strided_slice(rewriting *r, bool *done) {
         rule_ints(rule_in(r, 2), s.end, NRW_MAX_RANK) != s.entries)
         return raise_open_slice(r, &s, done);
     if (rule_int(r, "offset", 0) != 0) {
-        for (int i = 0; i < s.entries; i++) s.end[i] += s.begin[i];
+        for (int i = 0; i < s.entries; i++) {
+            if (__builtin_add_overflow(s.end[i], s.begin[i], &s.end[i])) return NRW_OK;
+        }
     }
     if (!plan_strided(&s)) return NRW_OK;
     nrw_value *v = x;
@@ -283,6 +291,8 @@ static nrw_status raise_pad(rewriting *r, bool *done) {
     return NRW_OK;
 }
 
+enum { MOST_PICKED = 1 << 22 };
+
 /* SYMMETRIC repeats the border element, which ONNX's modes do not: rows are picked axis by axis. */
 static nrw_status raise_symmetric_pad(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *v = x;
@@ -292,7 +302,8 @@ static nrw_status raise_symmetric_pad(rewriting *r, bool *done) {
     for (int i = 0; i < rank; i++) {
         const int64_t before = list[2 * i], after = list[2 * i + 1], length = x->type.dims[i];
         if (before == 0 && after == 0) continue;
-        if (before < 0 || after < 0 || before > length || after > length) return NRW_OK;
+        if (before < 0 || after < 0 || before > length || after > length || length > MOST_PICKED)
+            return NRW_OK;
         int64_t *rows =
             nrw_arena_calloc(r->scratch, (size_t)(before + length + after), sizeof *rows);
         if (rows == NULL) NRW_OOM(r->err);
@@ -422,6 +433,11 @@ static bool all_but_batch_known(const nrw_value *x) {
 
 /* Blocks of space become images of their own, in front of the batch: padding, then splitting each
  * spatial axis into blocks and places within, then the places first. */
+/* Lengths there are integers of 32 bits. */
+static bool is_length(int64_t n) {
+    return n >= 0 && n <= INT32_MAX;
+}
+
 static nrw_status raise_space_to_batch(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     int64_t block[most_spatial], extra[2 * most_spatial], all[2 * NRW_MAX_RANK] = {0};
@@ -434,13 +450,15 @@ static nrw_status raise_space_to_batch(rewriting *r, bool *done) {
     split_dims[at++] = x->type.dims[0] < 0 ? -1 : x->type.dims[0];
     merged[0] = split_dims[0];
     for (int i = 0; i < m; i++) {
+        if (!is_length(extra[2 * i]) || !is_length(extra[2 * i + 1]) || !is_length(block[i]))
+            return NRW_OK;
         const int64_t padded = x->type.dims[1 + i] + extra[2 * i] + extra[2 * i + 1];
         if (block[i] < 1 || padded % block[i] != 0) return NRW_OK;
         all[1 + i] = extra[2 * i];
         all[rank + 1 + i] = extra[2 * i + 1];
         split_dims[at++] = padded / block[i];
         split_dims[at++] = block[i];
-        if (merged[0] >= 0) merged[0] *= block[i];
+        if (merged[0] >= 0 && !nrw_mul_i64(merged[0], block[i], &merged[0])) return NRW_OK;
         merged[1 + i] = padded / block[i];
         perm[i] = 2 + 2 * i;
         perm[m + 1 + i] = 1 + 2 * i;
@@ -469,6 +487,8 @@ static nrw_status raise_batch_to_space(rewriting *r, bool *done) {
         return NRW_OK;
     int64_t images = x->type.dims[0];
     for (int i = 0; i < m; i++) {
+        if (!is_length(crop[2 * i]) || !is_length(crop[2 * i + 1]) || !is_length(block[i]))
+            return NRW_OK;
         if (block[i] < 1 || (images >= 0 && images % block[i] != 0)) return NRW_OK;
         if (images >= 0) images /= block[i];
         split_dims[i] = block[i];
@@ -483,7 +503,7 @@ static nrw_status raise_batch_to_space(rewriting *r, bool *done) {
     for (int i = 0; i < m; i++) {
         perm[1 + 2 * i] = m + 1 + i;
         perm[2 + 2 * i] = i;
-        merged[1 + i] *= block[i];
+        if (!nrw_mul_i64(merged[1 + i], block[i], &merged[1 + i])) return NRW_OK;
         axes[i] = 1 + i;
         from[i] = crop[2 * i];
         to[i] = merged[1 + i] - crop[2 * i + 1];

@@ -176,6 +176,9 @@ static nrw_status raise_where(rewriting *r, bool *done) {
     return NRW_OK;
 }
 
+/* Of constants that are made here. */
+enum { MOST_PLACES = 1 << 24 };
+
 /* A part of x, from `start` on, becomes `update`: its rows and columns are counted out. */
 static nrw_status raise_dynamic_update_slice(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0), *update = rule_in(r, 1), *start = rule_to_i64(r, rule_in(r, 2));
@@ -186,9 +189,8 @@ static nrw_status raise_dynamic_update_slice(rewriting *r, bool *done) {
     for (int i = 0; i < rank; i++) {
         grid_dims[i] = update->type.dims[i];
         room[i] = x->type.dims[i] - update->type.dims[i];
-        n *= grid_dims[i];
+        if (!nrw_mul_i64(n, grid_dims[i], &n) || n > MOST_PLACES) return NRW_OK;
     }
-    if (n > 1 << 24) return NRW_OK;
     grid_dims[rank] = rank;
     nrw_tensor grid;
     NRW_TRY(nrw_tensor_new(&r->graph->model->arena, NRW_I64, rank + 1, grid_dims, &grid, r->err));
@@ -226,6 +228,7 @@ static nrw_status raise_matrix_diag(rewriting *r, bool *done) {
     nrw_value *x = rule_in(r, 0);
     if (x->type.rank < 1 || x->type.dims[x->type.rank - 1] < 0) return NRW_OK;
     const int64_t n = x->type.dims[x->type.rank - 1];
+    if (n > MOST_PLACES || n * n > MOST_PLACES) return NRW_OK;
     rule_finish(r, with_diagonal(r, x, rule_like(r, x, 0), n, n));
     *done = true;
     return NRW_OK;
@@ -236,6 +239,7 @@ static nrw_status raise_matrix_set_diag(rewriting *r, bool *done) {
     const int rank = x->type.rank;
     if (rank < 2 || x->type.dims[rank - 1] < 0 || x->type.dims[rank - 2] < 0) return NRW_OK;
     const int64_t rows = x->type.dims[rank - 2], cols = x->type.dims[rank - 1];
+    if (rows > MOST_PLACES || cols > MOST_PLACES || rows * cols > MOST_PLACES) return NRW_OK;
     rule_finish(r, with_diagonal(r, rule_in(r, 1), x, rows, cols));
     *done = true;
     return NRW_OK;

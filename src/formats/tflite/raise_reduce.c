@@ -11,14 +11,17 @@ static nrw_value *reduced(rewriting *r, const char *type, nrw_value *x) {
     return rule_set_int(r, v, "keepdims", rule_int(r, "keep_dims", 0));
 }
 
-static nrw_status raise_reduce(rewriting *r, const char *type, bool *done) {
+/* No axes: nothing is reduced. */
+static bool keeps_all(rewriting *r, bool *done) {
     int64_t axes[NRW_MAX_RANK];
     *done = true;
-    /* No axes: nothing is reduced. */
-    if (rule_ints(rule_in(r, 1), axes, NRW_MAX_RANK) == 0) {
-        rule_finish(r, rule_in(r, 0));
-        return NRW_OK;
-    }
+    if (rule_ints(rule_in(r, 1), axes, NRW_MAX_RANK) != 0) return false;
+    rule_finish(r, rule_in(r, 0));
+    return true;
+}
+
+static nrw_status raise_reduce(rewriting *r, const char *type, bool *done) {
+    if (keeps_all(r, done)) return NRW_OK;
     rule_finish(r, reduced(r, type, rule_in(r, 0)));
     return NRW_OK;
 }
@@ -57,16 +60,16 @@ static nrw_status raise_min(rewriting *r, bool *done) {
 }
 
 static nrw_status raise_any(rewriting *r, bool *done) {
+    if (keeps_all(r, done)) return NRW_OK;
     rule_finish(
         r, rule_cast(r, reduced(r, "ReduceMax", rule_cast(r, rule_in(r, 0), NRW_I32)), NRW_BOOL));
-    *done = true;
     return NRW_OK;
 }
 
 static nrw_status raise_all(rewriting *r, bool *done) {
+    if (keeps_all(r, done)) return NRW_OK;
     rule_finish(
         r, rule_cast(r, reduced(r, "ReduceMin", rule_cast(r, rule_in(r, 0), NRW_I32)), NRW_BOOL));
-    *done = true;
     return NRW_OK;
 }
 

@@ -142,6 +142,8 @@ static bool suits(const rewriting *r, const part *p) {
         return false;
     if (w == NULL || rec == NULL || !nrw_is_const(w) || !nrw_is_const(rec)) return false;
     const int64_t units = w->type.rank == 2 ? w->type.dims[0] : 0;
+    if (p->b != NULL && (!nrw_is_const(p->b) || nrw_tensor_count(p->b->data) != units))
+        return false;
     return units > 0 && units < INT32_MAX / 8 && rec->type.rank == 2 &&
            rec->type.dims[0] == units && rec->type.dims[1] == units;
 }

@@ -65,6 +65,10 @@ static bool take_scale(float x, float *out) {
     return x >= 0 && isfinite(x);
 }
 
+static bool has_blocks(const nrw_fb_table *q) {
+    return nrw_fb_int(q, QUANT_DETAILS_TYPE, NRW_FB_U8, 0) == NRW_TFLITE_BLOCKWISE;
+}
+
 /* Scales in a tensor of their own, for each block along an axis. */
 static nrw_status read_blocks(nrw_tflite_scope *s, tensor *t, const nrw_fb_table *q) {
     nrw_error *err = s->reader->err;
@@ -73,6 +77,10 @@ static nrw_status read_blocks(nrw_tflite_scope *s, tensor *t, const nrw_fb_table
     const int64_t block = nrw_fb_int(&d, BLOCKWISE_SIZE, NRW_FB_I32, 0);
     int64_t axis = nrw_fb_int(q, QUANT_AXIS, NRW_FB_I32, 0);
     nrw_value *v;
+    const bool listed = index >= 0 && (size_t)index < s->tensors.n;
+    const nrw_fb_table scales = nrw_fb_table_at(&s->tensors, listed ? (size_t)index : 0);
+    const nrw_fb_table own = nrw_fb_child(&scales, TENSOR_QUANT);
+    if (has_blocks(&own)) NRW_FAIL(err, NRW_ERR_FORMAT, "its scales have blocks themselves");
     NRW_TRY(nrw_tflite_value(s, index, NRW_TFLITE_READ, &v));
     if (v->data == NULL || block < 1 || axis < 0 || axis >= t->type.rank)
         NRW_FAIL(err, NRW_ERR_FORMAT, "its blocks of scales make no sense");
@@ -102,8 +110,7 @@ static nrw_status read_quant(nrw_tflite_scope *s, tensor *t) {
     nrw_error *err = s->reader->err;
     const nrw_fb_table q = nrw_fb_child(&t->t, TENSOR_QUANT);
     if (!is_storage(t->type.dtype)) return NRW_OK;
-    if (nrw_fb_int(&q, QUANT_DETAILS_TYPE, NRW_FB_U8, 0) == NRW_TFLITE_BLOCKWISE)
-        return read_blocks(s, t, &q);
+    if (has_blocks(&q)) return read_blocks(s, t, &q);
     const nrw_fb_vector scales = nrw_fb_vec(&q, QUANT_SCALE, 4);
     const nrw_fb_vector zeros = nrw_fb_vec(&q, QUANT_ZERO, 8);
     const int64_t n = (int64_t)scales.n, axis = nrw_fb_int(&q, QUANT_AXIS, NRW_FB_I32, 0);
@@ -158,8 +165,7 @@ static nrw_status find_bytes(nrw_tflite_scope *s, const tensor *t, nrw_string *o
     return NRW_OK;
 }
 
-static nrw_status wrong_size(nrw_tflite_reader *r, const tensor *t, size_t want, size_t got) {
-    (void)t;
+static nrw_status wrong_size(nrw_tflite_reader *r, size_t want, size_t got) {
     NRW_FAIL(r->err, NRW_ERR_FORMAT, "%zu bytes of elements expected, got %zu", want, got);
 }
 
@@ -172,7 +178,7 @@ static nrw_status read_strings(nrw_tflite_scope *s, const tensor *t, nrw_string 
     const unsigned char *p = (const unsigned char *)bytes.data;
     uint32_t count = 0, from, to;
     if (bytes.size >= 4) memcpy(&count, p, 4);
-    if (count != n || bytes.size < 4 * (n + 2)) return wrong_size(r, t, 4 * (n + 2), bytes.size);
+    if (count != n || bytes.size < 4 * (n + 2)) return wrong_size(r, 4 * (n + 2), bytes.size);
     for (uint64_t i = 0; i < n; i++) {
         memcpy(&from, p + 4 + 4 * i, 4);
         memcpy(&to, p + 8 + 4 * i, 4);
@@ -310,12 +316,12 @@ static nrw_status read_elements(nrw_tflite_scope *s, const tensor *t, nrw_string
     if (row->bits < 8) {
         const int64_t n = nrw_tensor_count(out);
         if (!nrw_packed_size(t->type.dtype, n, &packed) || packed != bytes.size)
-            return wrong_size(r, t, packed, bytes.size);
+            return wrong_size(r, packed, bytes.size);
         NRW_TRY(nrw_tensor_new(a, t->type.dtype, t->type.rank, t->dims, out, r->err));
         nrw_unpack_bits(t->type.dtype, (const unsigned char *)bytes.data, out->data, n);
         return NRW_OK;
     }
-    if (want != bytes.size) return wrong_size(r, t, want, bytes.size);
+    if (want != bytes.size) return wrong_size(r, want, bytes.size);
     const size_t align = (size_t)(row->size < 16 ? row->size : 16);
     out->data = (void *)(uintptr_t)bytes.data;
     if ((uintptr_t)bytes.data % align == 0) return NRW_OK;

@@ -30,7 +30,7 @@ static bool dilates(const nrw_node *n) {
 
 static int version_of_conv(const nrw_node *n, bool depthwise) {
     const nrw_dtype x = stored(n, 0), w = stored(n, 1);
-    if (w == NRW_I4) return depthwise ? 7 : 7;
+    if (w == NRW_I4) return 7;
     if (depthwise) {
         if (x == NRW_F32 && w == NRW_I8) return per_channel(n, 1) ? 6 : 4;
         return x == NRW_I16 ? 5 : x == NRW_I8 ? 3 : dilates(n) ? 2 : 1;
@@ -53,7 +53,9 @@ static int version_of_fully_connected(const nrw_node *n) {
 
 /* Products whose scale is 1 or more have a kernel of their own. */
 static bool grows(const nrw_node *n) {
-    const nrw_quant *a = n->inputs[0]->quant, *b = n->inputs[1]->quant, *y = n->outputs[0]->quant;
+    const nrw_value *const v[] = {nrw_input(n, 0), nrw_input(n, 1), n->outputs[0]};
+    if (v[0] == NULL || v[1] == NULL || v[2] == NULL) return false;
+    const nrw_quant *a = v[0]->quant, *b = v[1]->quant, *y = v[2]->quant;
     return a != NULL && b != NULL && y != NULL && a->scale[0] * b->scale[0] / y->scale[0] >= 1;
 }
 
@@ -137,7 +139,7 @@ int nrw_tflite_version(const nrw_node *n) {
     if (is(n, "TRANSPOSE_CONV")) {
         const nrw_dtype data = stored(n, 2);
         const bool biased = nrw_input(n, 3) != NULL;
-        return data == NRW_I16 ? (biased ? 3 : 3) : biased ? 3 : data == NRW_I8 ? 2 : 1;
+        return data == NRW_I16 || biased ? 3 : data == NRW_I8 ? 2 : 1;
     }
     if (is(n, "ADD") || is(n, "SUB") || is(n, "MUL")) return version_of_sum(n, x);
     if (is(n, "RESIZE_BILINEAR") || is(n, "RESIZE_NEAREST_NEIGHBOR"))

@@ -375,6 +375,8 @@ static nrw_status put_operator(writer *w, const nrw_node *n, nrw_fb_ref *out) {
     const nrw_attr *raw = custom ? nrw_node_attr(n, "custom_options") : NULL;
     const int extra = (int)nrw_attr_int(n, "intermediates", 0);
     uint32_t code = 0;
+    if (extra < 0 || extra > n->n_inputs)
+        NRW_FAIL(w->err, NRW_ERR_FORMAT, "intermediates: %d of %d inputs", extra, n->n_inputs);
     NRW_TRY(check_states(n, w->err));
     NRW_TRY(put_code(w, n, &code));
     const nrw_fb_ref options = b != NULL && b->options != 0 ? put_options(w, n, b) : 0;
