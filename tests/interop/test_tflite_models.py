@@ -20,11 +20,13 @@ ONNX = {name: path for name, path in support.all_models().items()
         if path.startswith((support.SHARED, support.ROOT + os.sep + "examples"))}
 RANDOM = 8
 
-LSTM = pytest.mark.xfail(strict=False, reason="UNIDIRECTIONAL_SEQUENCE_LSTM")
+# What recurrent layers became has no rule back, and no equal in ONNX where it is in integers.
+NO_WAY_BACK = pytest.mark.xfail(strict=True, reason="recurrent layers are not written")
 
 
-def named(models):
-    return [pytest.param(name, marks=[LSTM] if "lstm" in name else []) for name in sorted(models)]
+def named(models, *unwritten):
+    return [pytest.param(name, marks=[NO_WAY_BACK] if name in unwritten else [])
+            for name in sorted(models)]
 
 
 class Lite:
@@ -36,6 +38,7 @@ class Lite:
         self.inputs, self.outputs = self.lite.get_input_details(), self.lite.get_output_details()
 
     def run(self, values):
+        self.lite.reset_all_variables()  # else a recurrent layer goes on from where it was
         for detail, value in zip(self.inputs, values):
             self.lite.set_tensor(detail["index"], value)
         self.lite.invoke()
@@ -133,13 +136,13 @@ def same_in_litert(name, before, after):
         assert off == 0, f"{off} of {count} integers differ, by {steps}"
 
 
-@pytest.mark.parametrize("name", named(MODELS))
+@pytest.mark.parametrize("name", named(MODELS, "trained_lstm"))
 def test_written_again(name, tmp_path):
     support.ok("convert", MODELS[name], tmp_path / "again.tflite")
     same_in_litert(name, MODELS[name], tmp_path / "again.tflite")
 
 
-@pytest.mark.parametrize("name", named(MODELS))
+@pytest.mark.parametrize("name", named(MODELS, "trained_lstm", "trained_lstm_int8"))
 def test_through_onnx(name, tmp_path):
     support.ok("convert", MODELS[name], tmp_path / "m.onnx")
     support.ok("convert", tmp_path / "m.onnx", tmp_path / "again.tflite")

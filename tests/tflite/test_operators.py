@@ -188,6 +188,8 @@ def write_onnx(files, case, wanted, outputs):
     """As above."""
     out = files.path(case, ".onnx")
     done = support.narrow("convert", files.path(case, ".tflite"), out, timeout=60)
+    if done.returncode == 2 and len(done.stderr.splitlines()) == 1 and out in done.stderr:
+        return "UNWRITTEN_ONNX", f"not written: {done.stderr}"
     if done.returncode != 0:
         return "BUGS_ONNX", f"status {done.returncode}: {done.stderr}"
     again = files.run(case, out)
@@ -206,8 +208,8 @@ def judge_onnx(files, recipe):
     case, wanted, answer = files.first_run(recipe)
     if answer.status != 0:
         return None
-    return verdict(case.name, *write_onnx(files, case, wanted, answer.outputs), "BUGS_ONNX",
-                   "NOT_IN_ONNXRUNTIME")
+    return verdict(case.name, *write_onnx(files, case, wanted, answer.outputs),
+                   "UNWRITTEN_ONNX", "BUGS_ONNX", "NOT_IN_ONNXRUNTIME")
 
 
 @pytest.mark.parametrize("op", sorted(RECIPES))
