@@ -119,6 +119,19 @@ def cycle(graph):
     graph.operators[0].inputs[0] = graph.operators[1].outputs[0]
 
 
+def shorten(model, tensor):
+    tensor.shape = [1]
+    buffer = model.buffers[tensor.buffer]
+    buffer.data = buffer.data[:4]
+
+
+def blocks(weight, scales):
+    weight.type = schema.TensorType.INT8
+    weight.quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+    weight.quantization.details = schema.BlockwiseQuantizationT()
+    weight.quantization.details.scales, weight.quantization.details.blockSize = scales, 3
+
+
 CHANGES = {
     "a buffer that is not there": lambda m, g, op, w: setattr(w, "buffer", 99),
     "a buffer that is too short": lambda m, g, op, w: setattr(m.buffers[w.buffer], "data",
@@ -155,6 +168,8 @@ CHANGES = {
     "a padding nobody knows": lambda m, g, op, w: setattr(op.builtinOptions, "padding", 9),
     "an activation nobody knows": lambda m, g, op, w: setattr(
         op.builtinOptions, "fusedActivationFunction", 88),
+    "a bias that is too short": lambda m, g, op, w: shorten(m, g.tensors[op.inputs[2]]),
+    "scales of blocks that are their own": lambda m, g, op, w: blocks(w, op.inputs[1]),
     "scales that are too many": lambda m, g, op, w: quantized(w, [0.1] * 5, [0] * 5),
     "a scale of 0": lambda m, g, op, w: quantized(w, [0.0], [0]),
     "a scale that is no number": lambda m, g, op, w: quantized(w, [float("nan")], [0]),
