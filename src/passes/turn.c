@@ -396,7 +396,9 @@ nrw_status nrw_sink_turn(nrw_node *n, bool *sunk, nrw_error *err) {
     if (!find_perm(&s) || !inputs_allow(&s) || !parameters_allow(&s)) return NRW_OK;
     for (int i = 0; i < n->n_outputs; i++) {
         const nrw_value *y = n->outputs[i];
-        if (y != NULL && y->quant != NULL && y->quant->axis >= 0) return NRW_OK;
+        /* What is measured is what a layer reads: nothing comes between. */
+        if (y != NULL && y->quant != NULL && (y->quant->axis >= 0 || y->quant->dynamic))
+            return NRW_OK;
     }
     invert(s.rank, s.perm, s.back);
     int64_t perm[NRW_MAX_RANK]; /* outlives the Transpose's attribute */

@@ -2,6 +2,8 @@
 import os
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
 
 import support
@@ -492,3 +494,36 @@ def test_fourier(compare, shape, size):
                 "Rfft2dOptions")
     parts = [n.apply(op, [f], lead) for op in ("REAL", "IMAG", "COMPLEX_ABS")]
     compare(n, f, *parts)
+
+
+@pytest.mark.parametrize("direction", ("forward", "reverse", "bidirectional"))
+@pytest.mark.parametrize("peephole", (False, True))
+@pytest.mark.parametrize("outputs", (["y"], ["", "h"], ["y", "h"]), ids="_".join)
+def test_lstm_of_onnx(direction, peephole, outputs, tmp_path):
+    """Written as .tflite, for LiteRT; with and without a bias."""
+    both, units, width = 1 + (direction == "bidirectional"), 4, 3
+    for biased in (False, True):
+        rng = np.random.default_rng(3)
+        shapes = {"w": (both, 4 * units, width), "r": (both, 4 * units, units)}
+        shapes |= {"b": (both, 8 * units)} if biased else {}
+        shapes |= {"p": (both, 3 * units)} if peephole else {}
+        inputs = ["x", "w", "r", "b" * biased, "", "", "", "p" * peephole]
+        node = onnx.helper.make_node("LSTM", inputs, outputs, hidden_size=units, direction=direction)
+        value = onnx.helper.make_tensor_value_info
+        graph = onnx.helper.make_graph(
+            [node], "lstm", [value("x", onnx.TensorProto.FLOAT, [5, 2, width])],
+            [value(y, onnx.TensorProto.FLOAT, None) for y in outputs if y],
+            [onnx.numpy_helper.from_array(rng.normal(0, .6, shape).astype(np.float32), name)
+             for name, shape in shapes.items()])
+        onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)],
+                                         ir_version=8), tmp_path / "m.onnx")
+        support.ok("convert", tmp_path / "m.onnx", tmp_path / "m.tflite")
+        x = rng.normal(0, 1, (5, 2, width)).astype(np.float32)
+        want = ort.InferenceSession(tmp_path / "m.onnx").run(None, {"x": x})
+        run = Interpreter(model_path=str(tmp_path / "m.tflite"))
+        run.allocate_tensors()
+        run.set_tensor(run.get_input_details()[0]["index"], x)
+        run.invoke()
+        got = {y["name"]: run.get_tensor(y["index"]) for y in run.get_output_details()}
+        for name, y in zip([y for y in outputs if y], want):
+            np.testing.assert_allclose(got[name], y, atol=1e-6)

@@ -10,8 +10,8 @@
 
 static const nrw_tflite_rule *const prepare_rules[] = {nrw_tflite_prepare_rules, NULL};
 static const nrw_tflite_rule *const image_rules[] = {nrw_tflite_lower_image_rules, NULL};
-static const nrw_tflite_rule *const other_rules[] = {nrw_tflite_lower_math_rules,
-                                                     nrw_tflite_lower_move_rules, NULL};
+static const nrw_tflite_rule *const other_rules[] = {
+    nrw_tflite_lower_lstm_rules, nrw_tflite_lower_math_rules, nrw_tflite_lower_move_rules, NULL};
 
 typedef struct lowering {
     nrw_graph *graph;
@@ -24,9 +24,12 @@ static nrw_status apply_rules(lowering *l, const nrw_tflite_rule *const *lists,
                               const char *domain) {
     for (nrw_node *n = l->graph->first, *next; n != NULL; n = next) {
         next = n->next;
-        if (n->op == NULL || strcmp(n->domain, "tflite") == 0 || n->n_outputs < 1 ||
-            n->outputs[0] == NULL)
-            continue;
+        if (n->op == NULL || strcmp(n->domain, "tflite") == 0 || n->n_outputs < 1) continue;
+        if (n->outputs[0] == NULL) { /* rules look at it even where nobody reads it */
+            nrw_value *unread = nrw_value_new(l->graph, NULL, NULL);
+            if (unread == NULL) NRW_OOM(l->err);
+            nrw_node_set_output(n, 0, unread);
+        }
         const nrw_tflite_rule *rule = nrw_tflite_find_rule(lists, n->type);
         rewriting r = {
             .graph = l->graph, .node = n, .domain = domain, .scratch = &l->scratch, .err = l->err};

@@ -66,8 +66,8 @@ extern const nrw_tflite_rule nrw_tflite_effect_rules[], nrw_tflite_custom_rules[
     nrw_tflite_complex_rules[];
 nrw_status nrw_tflite_raise_transpose_bias(rewriting *r, bool *done) NRW_MUST_CHECK;
 /* The other way: what minds where channels lie, and all the rest. */
-extern const nrw_tflite_rule nrw_tflite_lower_image_rules[], nrw_tflite_lower_math_rules[],
-    nrw_tflite_lower_move_rules[];
+extern const nrw_tflite_rule nrw_tflite_lower_image_rules[], nrw_tflite_lower_lstm_rules[],
+    nrw_tflite_lower_math_rules[], nrw_tflite_lower_move_rules[];
 /* Between operators of ONNX's: those that have no equal become several that have. */
 extern const nrw_tflite_rule nrw_tflite_prepare_rules[];
 
