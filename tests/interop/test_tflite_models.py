@@ -20,8 +20,8 @@ ONNX = {name: path for name, path in support.all_models().items()
         if path.startswith((support.SHARED, support.ROOT + os.sep + "examples"))}
 RANDOM = 8
 
-# What recurrent layers became has no rule back, and no equal in ONNX where it is in integers.
-NO_WAY_BACK = pytest.mark.xfail(strict=True, reason="recurrent layers are not written")
+# Recurrent layers in integers have no equal in ONNX.
+NO_WAY_BACK = pytest.mark.xfail(strict=True, reason="recurrent layers in integers")
 
 
 def named(models, *unwritten):
@@ -136,13 +136,13 @@ def same_in_litert(name, before, after):
         assert off == 0, f"{off} of {count} integers differ, by {steps}"
 
 
-@pytest.mark.parametrize("name", named(MODELS, "trained_lstm"))
+@pytest.mark.parametrize("name", named(MODELS))
 def test_written_again(name, tmp_path):
     support.ok("convert", MODELS[name], tmp_path / "again.tflite")
     same_in_litert(name, MODELS[name], tmp_path / "again.tflite")
 
 
-@pytest.mark.parametrize("name", named(MODELS, "trained_lstm", "trained_lstm_int8"))
+@pytest.mark.parametrize("name", named(MODELS, "trained_lstm_int8"))
 def test_through_onnx(name, tmp_path):
     support.ok("convert", MODELS[name], tmp_path / "m.onnx")
     support.ok("convert", tmp_path / "m.onnx", tmp_path / "again.tflite")

@@ -70,7 +70,6 @@ UNWRITTEN = {
     "floor_mod_both": "Mod of floats: no rule",
     "right_shift_*uint*": "BitShift: no rule",
     "atan2": "Atan: no rule",
-    "cumsum_*_reverse": "refused as a backward sequence, which it is not",
     "*complex64*": "complex numbers: no rule",
     "rfft2d*": "complex numbers: no rule",
     "if_*": "If: no rule",

@@ -75,9 +75,32 @@ static nrw_status rename_operators(lowering *l) {
     return NRW_OK;
 }
 
+/* Integers of 8 bits are scaled ones there; those of 16 bits have a kernel here and there. */
+static bool counts_in_small_integers(const nrw_node *n) {
+    enum { N_WIDE = 2 }; /* no kernel for 16 bits either */
+    static const char *const types[] = {"DIV",   "SUB",       "ADD",     "MUL",
+                                        "EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL",
+                                        "LESS",  "LESS_EQUAL"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (strcmp(n->type, types[i]) != 0) continue;
+        for (int k = 0; k < n->n_inputs; k++) {
+            const nrw_value *v = n->inputs[k];
+            const nrw_dtype t = v != NULL && v->quant == NULL ? v->type.dtype : NRW_NONE;
+            const bool wide = i < N_WIDE && t == NRW_I16;
+            if (t == NRW_I8 || t == NRW_U8 || t == NRW_U16 || wide) return true;
+        }
+    }
+    return false;
+}
+
 static nrw_status refuse_others(const nrw_graph *g, nrw_error *err) {
     for (const nrw_node *n = g->first; n != NULL; n = n->next) {
-        if (strcmp(n->domain, "tflite") == 0) continue;
+        if (strcmp(n->domain, "tflite") == 0) {
+            if (nrw_attr_int(n, "kept", 0) != 0 || !counts_in_small_integers(n)) continue;
+            NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
+                     "node '%s' (%s): TensorFlow Lite has it for scaled integers only", n->name,
+                     n->type);
+        }
         NRW_FAIL(err, NRW_ERR_UNSUPPORTED,
                  "node '%s' (%s%s%s): TensorFlow Lite has no operator that does this", n->name,
                  n->domain, n->domain[0] != 0 ? "::" : "", n->type);

@@ -349,6 +349,24 @@ static bool has_ties(int64_t in, int64_t out) {
     return false;
 }
 
+/* ONNX places pixels by the scales that it is given, TensorFlow Lite by the lengths. */
+static bool lengths_tell(const rewriting *r, const int64_t *in, const int64_t *out) {
+    const nrw_value *scales = rule_in(r, 2);
+    if (strcmp(nrw_attr_str(r->node, "keep_aspect_ratio_policy", "stretch"), "stretch") != 0)
+        return false;
+    if (scales == NULL || (nrw_is_const(scales) && nrw_tensor_count(scales->data) == 0))
+        return true;
+    if (!nrw_is_const(scales) || scales->data->dtype != NRW_F32 ||
+        nrw_tensor_count(scales->data) != 4)
+        return false;
+    const float *by = scales->data->data;
+    for (int i = 2; i < 4; i++) {
+        if (fabs((double)in[i] * (double)by[i] - (double)out[i]) > 1e-5 * (double)out[i])
+            return false;
+    }
+    return true;
+}
+
 static nrw_status lower_resize(rewriting *r, bool *done) {
     const nrw_node *n = r->node;
     const nrw_value *x = rule_in(r, 0), *y = rule_out(r);
@@ -362,7 +380,7 @@ static nrw_status lower_resize(rewriting *r, bool *done) {
         (!half && !corners && strcmp(place, "asymmetric") != 0) || rule_int(r, "antialias", 0) != 0)
         return NRW_OK;
     const int64_t *in = x->type.dims, *out = y->type.dims;
-    if (in[0] != out[0] || in[1] != out[1]) return NRW_OK;
+    if (in[0] != out[0] || in[1] != out[1] || !lengths_tell(r, in, out)) return NRW_OK;
     if (strcmp(place, "pytorch_half_pixel") == 0 && (out[2] == 1 || out[3] == 1)) return NRW_OK;
     if (nearest) {
         const bool ties = has_ties(in[2], out[2]) || has_ties(in[3], out[3]);
@@ -397,6 +415,7 @@ static nrw_status lower_depth_to_space(rewriting *r, bool *done) {
 }
 
 static nrw_status lower_space_to_depth(rewriting *r, bool *done) {
+    if (strcmp(nrw_attr_str(r->node, "mode", "DCR"), "DCR") != 0) return NRW_OK;
     return lower_depth(r, "SPACE_TO_DEPTH", done);
 }
 

@@ -357,6 +357,7 @@ static nrw_fb_ref put_indices(writer *w, nrw_value *const *list, int n) {
 
 /* A state that others see as well has no place in a file, nor have sequences from behind. */
 static nrw_status check_states(const nrw_node *n, nrw_error *err) {
+    if (state_input(n, 0) < 0) return NRW_OK;
     bool fits = nrw_attr_int(n, "reverse", 0) == 0;
     for (int i = 0; i < 2; i++) {
         const int at = state_input(n, i);
