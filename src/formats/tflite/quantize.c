@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "formats/tflite/rule.h"
 #include "formats/tflite/schema.h"
 #include "formats/tflite/write.h"
 #include "passes/match.h"
@@ -297,21 +298,12 @@ static nrw_status fit_bias(fitting *f, nrw_node *n, const row *r) {
     nrw_value *b = nrw_input(n, r->bias);
     const nrw_quant *x = n->inputs[r->first]->quant, *w = n->inputs[r->weights]->quant;
     if (b == NULL || !nrw_is_const(b)) return NRW_OK;
-    nrw_arena *a = &f->graph->model->arena;
-    float *scale = nrw_arena_calloc(a, (size_t)w->count, sizeof *scale);
-    int32_t *zero = nrw_arena_calloc(a, (size_t)w->count, sizeof *zero);
-    nrw_quant *q = nrw_arena_calloc(a, 1, sizeof *q);
-    if (scale == NULL || zero == NULL || q == NULL) NRW_OOM(f->err);
-    for (int64_t i = 0; i < w->count; i++) scale[i] = x->scale[0] * w->scale[i];
-    *q = (nrw_quant){.dtype = NRW_I32,
-                     .axis = w->count > 1 ? 0 : -1,
-                     .count = w->count,
-                     .scale = scale,
-                     .zero_point = zero};
+    const nrw_quant *q = nrw_tflite_bias_quant(&f->graph->model->arena, NRW_I32, x, w);
+    if (q == NULL) NRW_OOM(f->err);
     if (b->quant != NULL && b->quant->dtype == NRW_I32 && b->quant->count == q->count) {
         bool same = true;
         for (int64_t i = 0; i < q->count; i++)
-            same = same && fabsf(b->quant->scale[i] - scale[i]) <= 1e-6f * scale[i];
+            same = same && fabsf(b->quant->scale[i] - q->scale[i]) <= 1e-6f * q->scale[i];
         if (same) return NRW_OK; /* the integers are what they are */
     }
     if (b->quant != NULL) b = reals_of(f, b);

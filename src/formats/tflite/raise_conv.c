@@ -100,22 +100,17 @@ static nrw_value *bias_of(rewriting *r, int i, const nrw_value *x, const nrw_val
     nrw_value *b = rule_in(r, i);
     if (r->failed || b == NULL || b->quant != NULL || !nrw_is_const(b)) return b;
     if (!nrw_dtype_is_integer(b->data->dtype) || x->quant == NULL || w->quant == NULL) return b;
-    nrw_arena *a = &r->graph->model->arena;
-    const int64_t n = w->quant->count;
-    nrw_quant *q = nrw_arena_calloc(a, 1, sizeof *q);
-    float *scale = nrw_arena_calloc(a, (size_t)n + 1, sizeof *scale);
-    int32_t *zero = nrw_arena_calloc(a, (size_t)n + 1, sizeof *zero);
-    nrw_tensor t = *b->data;
-    nrw_value *v = nrw_const_new(r->graph, NULL, &t);
-    if (q == NULL || scale == NULL || zero == NULL || v == NULL) {
+    const nrw_quant *q =
+        nrw_tflite_bias_quant(&r->graph->model->arena, b->data->dtype, x->quant, w->quant);
+    nrw_value *v = nrw_const_new(r->graph, NULL, b->data);
+    if (q == NULL || v == NULL) {
         r->failed = true;
         return NULL;
     }
-    for (int64_t k = 0; k < n; k++) scale[k] = x->quant->scale[0] * w->quant->scale[k];
-    *q = (nrw_quant){
-        .dtype = t.dtype, .axis = n > 1 ? 0 : -1, .count = n, .scale = scale, .zero_point = zero};
+    v->quant = q;
+    v->type.dtype = NRW_F32;
     if (b->n_uses == 1) nrw_value_swap_names(v, b);
-    return rule_quant_as(r, v, &(nrw_value){.quant = q});
+    return v;
 }
 
 /* Data as the runtime measures them, run by run. */

@@ -152,6 +152,21 @@ nrw_value *rule_to_i64(rewriting *r, nrw_value *v) {
     return rule_cast(r, v, NRW_I64);
 }
 
+const nrw_quant *nrw_tflite_bias_quant(nrw_arena *a, nrw_dtype dtype, const nrw_quant *x,
+                                       const nrw_quant *w) {
+    float *scale = nrw_arena_calloc(a, (size_t)w->count, sizeof *scale);
+    int32_t *zero = nrw_arena_calloc(a, (size_t)w->count, sizeof *zero);
+    nrw_quant *q = nrw_arena_calloc(a, 1, sizeof *q);
+    if (scale == NULL || zero == NULL || q == NULL) return NULL;
+    for (int64_t i = 0; i < w->count; i++) scale[i] = x->scale[0] * w->scale[i];
+    *q = (nrw_quant){.dtype = dtype,
+                     .axis = w->count > 1 ? 0 : -1,
+                     .count = w->count,
+                     .scale = scale,
+                     .zero_point = zero};
+    return q;
+}
+
 nrw_value *rule_quant_as(rewriting *r, nrw_value *v, const nrw_value *like) {
     if (r->failed || like->quant == NULL) return v;
     v->quant = like->quant;

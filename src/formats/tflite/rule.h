@@ -127,6 +127,10 @@ nrw_value *rule_turn(rewriting *r, nrw_value *v, int rank, const int64_t *perm);
 /* Images and volumes between channels last and channels first; rank 3 to 5. */
 nrw_value *rule_to_first(rewriting *r, nrw_value *v, int rank);
 nrw_value *rule_to_last(rewriting *r, nrw_value *v, int rank);
+/* How the integers of a layer's bias are scaled: by the data's scale times the weights'. NULL
+ * without memory. */
+const nrw_quant *nrw_tflite_bias_quant(nrw_arena *a, nrw_dtype dtype, const nrw_quant *x,
+                                       const nrw_quant *w);
 /* As ONNX's Reshape: a length of -1 is what is left, one of 0 that of v. */
 nrw_value *rule_reshape(rewriting *r, nrw_value *v, int rank, const int64_t *dims);
 nrw_value *rule_shape_of(rewriting *r, nrw_value *v); /* int64, rank 1 */
